@@ -37,8 +37,10 @@ type booth struct {
 	requests     []utterance // of the enrolment
 	rounds       []*round
 	version      int64
-	commands     []android.Command // for the next answer
-	gone         bool              // the next check-in is told to leave
+	settings     string                  // of the policy, JSON
+	more         []android.ManifestEntry // profiles of it beside the usual one
+	commands     []android.Command       // for the next answer
+	gone         bool                    // the next check-in is told to leave
 }
 
 // A round is one of a check-in.
@@ -67,7 +69,7 @@ func (t *trial) booth(change func(b *booth)) *booth {
 	}
 	var b *booth
 	t.host(func(path string) host {
-		b = &booth{judge: j, path: path, seal: seals[0], other: seals[1], version: 1}
+		b = &booth{judge: j, path: path, seal: seals[0], other: seals[1], version: 1, settings: "{}"}
 		if change != nil {
 			change(b)
 		}
@@ -237,9 +239,9 @@ func (b *booth) order(seal *certs.Seal, device string, how android.Removal) stri
 
 // policy is one that a seal signed.
 func (b *booth) policy(seal *certs.Seal, version int64) *android.PolicyUpdate {
-	p := &android.PolicyUpdate{Name: "policies/" + boothDevice, Version: version, Policy: []byte(`{}`), Profiles: []android.ManifestEntry{
+	p := &android.PolicyUpdate{Name: "policies/" + boothDevice, Version: version, Policy: []byte(b.settings), Profiles: append([]android.ManifestEntry{
 		{ID: "p-conform", Name: "conform", Family: protocol.Configuration, Authority: protocol.Intune, Version: uint32(version)},
-	}}
+	}, b.more...)}
 	p.Signature, _ = seal.DetachedJWS(android.PolicyType, p.Signed(boothDevice, boothEnrollment)) // one without is one that nobody signed
 	return p
 }

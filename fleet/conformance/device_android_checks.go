@@ -5,7 +5,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
+	"rollcall/certs"
+	"rollcall/protocol"
 	"rollcall/protocol/android"
 )
 
@@ -29,6 +32,30 @@ var androidDeviceStatements = []Statement{
 		Fix:    "Verify device, enrolment, version, policy and profiles before anything of it is done.",
 	},
 	{
+		ID: "AND-056.device", Suite: AndroidDevice, Class: OfAndroid, Must: true, try: tryAND056Device,
+		Says:   "A profile that the policy does not list any more is gone.",
+		Source: "android.md 5, 8; AUTH-23",
+		Why:    "After a change by licence the new authority lists its own alone.",
+		How:    "A profile for Wi-Fi is applied, then a policy without it; the profiles of the next check-in are read.",
+		Fix:    "Take off what is not listed; only configuration stays (AUTH-55).",
+	},
+	{
+		ID: "AND-057.device", Suite: AndroidDevice, Class: OfAndroid, Must: true, try: tryAND057Device,
+		Says:   "A profile of the authority before stays until its removeAfter, and goes then, whatever its family.",
+		Source: "android.md 8; AUTH-27",
+		Why:    "What goes too soon cuts a device off; what stays is of an authority that decides nothing any more.",
+		How:    "A profile is applied, then listed with a removeAfter in an hour, then with one that is past; the profiles of the next check-ins are read.",
+		Fix:    "Compare removeAfter with the clock when a policy comes, and when it falls due.",
+	},
+	{
+		ID: "AND-062.device", Suite: AndroidDevice, Class: OfAndroid, Must: true, try: tryAND062Device,
+		Says:   "Each profile is reported in the version that is in force, and what the device cannot keep to as non-compliance with its setting.",
+		Source: "android.md 2.4, 8",
+		Why:    "An administrator knows of it by this alone.",
+		How:    "A policy demands a version of Android that there is not; the next check-in is read.",
+		Fix:    "Hold the policy against the device when it comes, and say what does not fit.",
+	},
+	{
 		ID: "AND-073.device", Suite: AndroidDevice, Class: OfAndroid, Must: true, try: tryAND073Device,
 		Says:   "A round whose answer was lost is sent again as it was.",
 		Source: "android.md 8",
@@ -43,6 +70,14 @@ var androidDeviceStatements = []Statement{
 		Why:    "A server holds a command until it is reported; one that is reported as done and was not is worse.",
 		How:    "A lock and a command that does not exist, in one answer.",
 		Fix:    "Report in the next round, and say what you cannot do.",
+	},
+	{
+		ID: "AND-075.device", Suite: AndroidDevice, Class: OfAndroid, Must: true, try: tryAND075Device,
+		Says:   "A change of authority is heard from a notice that the server's key signed, and from no other.",
+		Source: "android.md 8; HST-057",
+		Why:    "The device gives up what it has of the authority before, by that word.",
+		How:    "Answers bring a notice of epoch 5, signed by another key, then by the server's; the epoch of the next check-ins is read.",
+		Fix:    "Verify the notice's signature, and take a higher epoch alone.",
 	},
 	{
 		ID: "AND-076.device", Suite: AndroidDevice, Class: OfAndroid, Must: true, try: tryAND076Device,
@@ -165,6 +200,61 @@ func tryAND061Device(t *trial) {
 	}
 }
 
+// keepsTo gives the device a newer policy with these profiles beside the usual one, and tells whether it says that it has that called p-old.
+func (t *trial) keepsTo(b *booth, version int64, more ...android.ManifestEntry) bool {
+	t.set(b, func() { b.version, b.more = version, more })
+	t.checksIn(b)
+	r := t.checksIn(b)[0]
+	t.last = r.Exchange
+	if r.Applied.PolicyVersion != version {
+		t.unasked("the device does not apply a newer policy: it has version %d", r.Applied.PolicyVersion)
+	}
+	return slices.ContainsFunc(r.Applied.Profiles, func(p android.AppliedProfile) bool { return p.ID == "p-old" && p.Status == android.Applied })
+}
+
+func tryAND056Device(t *trial) {
+	b := t.admittedAt(nil)
+	if !t.keepsTo(b, 2, android.ManifestEntry{ID: "p-old", Name: "old", Family: protocol.WiFi, Authority: protocol.Intune, Version: 1}) {
+		t.unasked("the device does not apply a second profile")
+	}
+	if t.keepsTo(b, 3) {
+		t.fail("a profile that is not listed any more is still there")
+	}
+}
+
+func tryAND057Device(t *trial) {
+	b := t.admittedAt(nil)
+	has := func(version int64, end protocol.Time) bool {
+		return t.keepsTo(b, version, android.ManifestEntry{ID: "p-old", Name: "old", Family: protocol.Configuration, Authority: protocol.Office365, Version: 1, RemoveAfter: end})
+	}
+	now := protocol.At(time.Now())
+	if !has(2, 0) {
+		t.unasked("the device does not apply a second profile")
+	}
+	if !has(3, now.Add(time.Hour)) {
+		t.fail("a profile that has an hour left is gone")
+	}
+	if has(4, now.Add(-time.Hour)) {
+		t.fail("a profile whose removeAfter was an hour ago is still there")
+	}
+}
+
+func tryAND062Device(t *trial) {
+	b := t.admittedAt(nil)
+	t.set(b, func() { b.version, b.settings = 2, `{"minimumApiLevel":999}` })
+	t.checksIn(b)
+	r := t.checksIn(b)[0]
+	t.last = r.Exchange
+	switch i := slices.IndexFunc(r.Applied.Profiles, func(p android.AppliedProfile) bool { return p.ID == "p-conform" }); {
+	case r.Applied.PolicyVersion != 2:
+		t.unasked("the device does not apply a newer policy: it has version %d", r.Applied.PolicyVersion)
+	case i < 0 || r.Applied.Profiles[i].Version != 2:
+		t.fail("the profile is not reported in version 2, which is in force")
+	case r.Compliant, !slices.ContainsFunc(r.NonComplianceDetails, func(d android.NonComplianceDetail) bool { return d.SettingName == "minimumApiLevel" }):
+		t.fail("a device of no such version says that it complies, or does not name minimumApiLevel")
+	}
+}
+
 func tryAND073Device(t *trial) {
 	b := t.admittedAt(nil)
 	cut := false
@@ -219,6 +309,32 @@ func (t *trial) survives(b *booth, answers ...*reply) {
 	t.last = all[0].Exchange
 	if all[0].Applied.PolicyVersion != b.version {
 		t.fail("after answers that mean nothing the device has lost its policy")
+	}
+}
+
+func tryAND075Device(t *trial) {
+	b := t.admittedAt(nil)
+	hears := func(seal *certs.Seal) uint32 {
+		n := protocol.Notice{Epoch: 5, ChangedAt: protocol.At(time.Now())}
+		text, err := seal.JWS(android.NoticeType, android.Append(nil, android.NoticeOf(n)))
+		if err != nil {
+			t.unasked("no notice: %v", err)
+		}
+		t.set(b, func() {
+			b.change = func(a *android.CheckInAnswer) {
+				a.Authority.Epoch, a.Authority.ChangedAt, a.Authority.Notice = n.Epoch, n.ChangedAt, text
+			}
+		})
+		t.checksIn(b)
+		r := t.checksIn(b)[0]
+		t.last = r.Exchange
+		return r.Epoch
+	}
+	if got := hears(b.other); got == 5 {
+		t.fail("a notice that another key signed is heard")
+	}
+	if got := hears(b.seal); got != 5 {
+		t.fail("after a notice of epoch 5, which the server signed, the device has heard of epoch %d", got)
 	}
 }
 

@@ -16,6 +16,10 @@ import (
 
 var handheldFaults = map[string]func(c *call){
 	"AND-038.device": tells(`"state":"ERROR","errorCode":"`+android.CodeUnsupported+`"`, `"state":"DONE"`), "AND-061.device": applies(false),
+	"AND-056.device": tells(`"policyVersion":"3","profiles":\[`, `"policyVersion":"3","profiles":[{"id":"p-old","version":1,"status":"APPLIED"},`),
+	"AND-075.device": tells(`"epoch":[0-9]+`, `"epoch":5`),
+	"AND-057.device": tells(`"policyVersion":"4","profiles":\[`, `"policyVersion":"4","profiles":[{"id":"p-old","version":1,"status":"APPLIED"},`),
+	"AND-062.device": tells(`"compliant":false,"nonComplianceDetails":\[[^]]*\]`, `"compliant":true`),
 	"AND-070.device": tells(`"reason":"ENROLLED"`, `"reason":"SCHEDULE"`), "AND-073.device": repeatsAnew, "AND-076.device": comesNoMore(http.StatusNotFound),
 	"AND-077.device": comesNoMore(http.StatusUnauthorized), "AND-078.device": goneBy(false),
 	"AND-079.device": tells(`"c-bare","state":"ERROR","errorCode":"`+android.CodeNoOrder+`"`, `"c-bare","state":"DONE"`), "AND-080.device": tells(`"checkin":"[^"]*"`, `"checkin":"c-same"`),
