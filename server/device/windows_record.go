@@ -18,7 +18,7 @@ func (s *session) keep(dst, answer []byte) []byte {
 	return append(dst, answer...)
 }
 
-// The flags of a session and of a part.
+// The flags of a session and of a part, in the order in which append lists them.
 const (
 	hasUser    = 1 << iota // LoginStatus: user
 	hasOthers              // others
@@ -35,33 +35,19 @@ const (
 	isNode = hasOwn
 )
 
+// flagsOf puts what is so, or is not, into a byte, from the lowest bit on.
+func flagsOf(on ...bool) (flags byte) {
+	for i, is := range on {
+		if is {
+			flags |= 1 << i
+		}
+	}
+	return flags
+}
+
 // append writes the session: numbers as uvarint, an id as its bytes, lists with their length in front.
 func (s *session) append(dst []byte) []byte {
-	var flags byte
-	switch s.Login {
-	case windows.LoginUser:
-		flags |= hasUser
-	case windows.LoginOthers:
-		flags |= hasOthers
-	}
-	if s.Inquired {
-		flags |= isInquired
-	}
-	if s.Own != nil {
-		flags |= hasOwn
-	}
-	if s.Object != nil {
-		flags |= hasObject
-	}
-	if s.User {
-		flags |= isUserOnly
-	}
-	if s.Ends {
-		flags |= isEnds
-	}
-	if s.Stopped {
-		flags |= isStopped
-	}
+	flags := flagsOf(s.Login == windows.LoginUser, s.Login == windows.LoginOthers, s.Inquired, s.Own != nil, s.Object != nil, s.User, s.Ends, s.Stopped)
 	dst = binary.AppendUvarint(binary.AppendUvarint(append(dst, flags), uint64(s.Most)), uint64(s.Told))
 	if s.Own != nil {
 		dst = s.Own.append(dst)
@@ -87,20 +73,7 @@ func (f *flight) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(f.Parts)))
 	for i := range f.Parts {
 		p := &f.Parts[i]
-		var flags byte
-		if p.Flip {
-			flags |= isFlip
-		}
-		if p.User {
-			flags |= isUser
-		}
-		if p.Asks {
-			flags |= isAsks
-		}
-		if p.Node {
-			flags |= isNode
-		}
-		dst = append(dst, byte(p.Verb), flags, byte(p.Check))
+		dst = append(dst, byte(p.Verb), flagsOf(p.Flip, p.User, p.Asks, p.Node), byte(p.Check))
 		for _, n := range [...]uint64{uint64(p.Cmd), uint64(p.Code), uint64(p.Off), uint64(p.In)} {
 			dst = binary.AppendUvarint(dst, n)
 		}
