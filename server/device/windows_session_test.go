@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -1119,12 +1120,16 @@ func TestSessionRecord(t *testing.T) {
 		{},
 		{Login: "user", Most: 8192, Told: 300, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7, Asks: true, Check: checkSCEP}}, Checks: []check{{Cmd: 3, Code: 200, Value: "16"}}}},
 		{Own: &flight{Msg: 1, Parts: []part{{Cmd: 7}}}, Object: &object{Msg: 3, Cmd: 4, Source: "./a", Size: 9, Data: "abc"}},
-		{Flights: []flight{{ID: noCommand, Kind: protocol.Retire, Msg: 3, Parts: []part{{Cmd: 1, Code: 418, Verb: windows.Add, Flip: true, User: true, Node: true, Off: 9, In: 1}}}, {ID: protocol.CommandID{1}}}},
+		{Flights: []flight{{ID: noCommand, Kind: protocol.Retire, Msg: 3, Parts: []part{{Cmd: 1, Code: 418, Verb: windows.Add, Flip: true, User: true, Node: true, Off: 9, In: 1}}}, {ID: protocol.CommandID{1}, Parts: []part{}}}},
+		{Login: "others"},
+		{User: true},
+		{Ends: true},
+		{Stopped: true}, // each by itself
+		{Flights: []flight{{Parts: []part{{Flip: true}, {User: true}, {Asks: true}, {Node: true}}}}},
 	} {
 		record := want.keep(nil, []byte("answer"))
 		var got session
-		if got.load(record); fmt.Sprintf("%+v", got.Flights) != fmt.Sprintf("%+v", want.Flights) || got.Login != want.Login || got.Inquired != want.Inquired || (got.Own == nil) != (want.Own == nil) || got.Own != nil && (got.Own.Parts[0] != want.Own.Parts[0] || !slices.Equal(got.Own.Checks, want.Own.Checks)) ||
-			(got.Object == nil) != (want.Object == nil) || got.Object != nil && *got.Object != *want.Object {
+		if got.load(record); !reflect.DeepEqual(got, want) {
 			t.Errorf("read %+v, want %+v", got, want)
 		}
 		if string(answerOf(record)) != "answer" {
