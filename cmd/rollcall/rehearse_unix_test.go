@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,8 +21,16 @@ import (
 func TestHST125RehearseCtrlC(t *testing.T) {
 	dir := t.TempDir()
 	log, page := filepath.Join(dir, "story.jsonl"), filepath.Join(dir, "report")
+	plan := filepath.Join(dir, "years.yaml") // a story that no machine has played to its end before the signal comes
+	before, after, ok := bytes.Cut(read(t, "../../fleet/plan/plans/lab.yaml"), []byte("\nuntil: 14d\n"))
+	if !ok {
+		t.Fatal("the story of lab is not of 14 days any more")
+	}
+	if err := os.WriteFile(plan, slices.Concat(before, []byte("\nuntil: 1400d\n"), after), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var out, errs bytes.Buffer
-	cmd := exec.Command("rollcall", "rehearse", "lab", "--devices", "100000", "--json", "--log", log, "--report", page)
+	cmd := exec.Command("rollcall", "rehearse", plan, "--devices", "100000", "--json", "--log", log, "--report", page)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
