@@ -268,7 +268,7 @@ func TestAgentTellsOfProfiles(t *testing.T) {
 	if err := b.h.Unenrol(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	j := host.Join{URL: b.invite(), CA: "sha256:" + b.s.Fingerprint, Apply: apply.Config{OnProfile: `echo "$ROLLCALL_ACTION $ROLLCALL_PROFILE $(grep -c plist)" >>` + heard}}
+	j := host.Join{URL: b.invite(), CA: "sha256:" + b.s.Fingerprint, Apply: apply.Config{OnProfile: `echo "$ROLLCALL_ACTION $ROLLCALL_PROFILE $(grep -c plist)" >>"` + heard + `"`}}
 	if err := b.h.Enrol(t.Context(), j); err != nil {
 		t.Fatal(err)
 	}
