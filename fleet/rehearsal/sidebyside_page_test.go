@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
@@ -28,7 +29,9 @@ func beside(n int) *Comparison {
 		}
 		return p
 	}
-	return Compare(column("at once", early()), column("soon", early()), column("after 4 days", invented(n)))
+	late := invented(n)
+	late.Acts = append([]fleet.Act{{At: late.Start.Add(30 * time.Minute), Name: "A last look"}}, late.Acts...)
+	return Compare(column("at once", early()), column("soon", early()), column("after 4 days", late))
 }
 
 // The page of answers side by side has what that of one has: the timeline of each platform on one scale, the storm with what the server
@@ -76,11 +79,12 @@ func TestSideBySidePage(t *testing.T) {
 		title string
 		of    []string
 	}{
+		{"A last look", []string{"After 4 days"}}, // though told in the last column
 		{"Intune is added beside Basic Mobility and Security", nil},
 		{"A renewed push certificate is uploaded", []string{"At once", "Soon"}},
 		{"A renewed push certificate is uploaded", []string{"After 4 days"}},
 	} {
-		if len(s.Acts) != 3 || s.Acts[i].Title != want.title || !slices.Equal(s.Acts[i].Of, want.of) {
+		if len(s.Acts) != 4 || s.Acts[i].Title != want.title || !slices.Equal(s.Acts[i].Of, want.of) {
 			t.Errorf("act %d of %d: %+v, want %s of %q", i, len(s.Acts), s.Acts[i], want.title, want.of)
 		}
 	}
@@ -198,6 +202,7 @@ func TestSideBySideResult(t *testing.T) {
 		t.Fatal(err)
 	}
 	late.Plan, soon.Plan = limited, limited
+	late.Violated, soon.Violated = 2, 1
 	a, b := column("A", late), column("B", soon)
 	a.Judge(a.Result)
 	b.Judge(b.Result)
@@ -205,8 +210,8 @@ func TestSideBySideResult(t *testing.T) {
 	if len(r.Limits) != 2 || r.Limits[0].Limit != "B: moved.p95 < 9h" || r.Limits[1].Limit != "A: moved.p95 < 9h" || r.Limits[1].OK {
 		t.Errorf("limits %+v", r.Limits)
 	}
-	if r.Verdict != report.Failed || r.Invariants.Checked != 2*12345 {
-		t.Errorf("verdict %s, %d checks", r.Verdict, r.Invariants.Checked)
+	if r.Verdict != report.Failed || r.Invariants.Checked != 2*12345 || r.Invariants.Violated != 3 {
+		t.Errorf("verdict %s, %+v", r.Verdict, r.Invariants)
 	}
 }
 

@@ -75,6 +75,7 @@ func TestDifferences(t *testing.T) {
 		{"how long the gap held it", func(l *Life) { l.Blocked = 2 * time.Hour }, []string{"moved", "moved", "1.00", "1.00", "0.50", "0.50", "", "2.00", "1.00", "1.00"}},
 		{"how long no push could reach it", func(l *Life) { l.Silenced = 3 * time.Hour }, []string{"moved", "moved", "1.00", "1.00", "0.50", "0.50", "", "3.00", "1.00", "1.00"}},
 		{"how long it was without protection", func(l *Life) { l.lacks().Unprotected[protocol.Email] += 30 * time.Minute }, []string{"moved", "moved", "1.00", "1.00", "0.50", "0.50", "", "", "1.00", "1.50"}},
+		{"AUTH-21: it has still to move", func(l *Life) { l.Standing, l.MovedAt = Standing{Pending: true}, 0 }, []string{"moved", "to come", "1.00", "", "0.50", "335.50", "", "", "1.00", "1.00"}},
 		{"AUTH-21: how long it waited for a later move", func(l *Life) { l.waited(29 * time.Hour) }, []string{"moved", "moved", "1.00", "1.00", "0.50", "29.00", "", "", "1.00", "1.00"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,7 +5,28 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
+
+// Bars that are to be compared are as long as their share of the greatest of all columns; else of their own.
+func TestBarsOfOneScale(t *testing.T) {
+	table := Table{Columns: []Column{{Name: "Family"}, {Name: "Rows"}, {Name: "a", Bar: true}, {Name: "b", Bar: true}}, Rows: [][]any{{"E-mail", 900, 50, 100}, {"VPN", 900, 20, 10}}}
+	for _, tt := range []struct {
+		scale bool
+		want  string
+	}{{false, "100% 100% 40% 10%"}, {true, "50% 100% 20% 10%"}} {
+		table.Scale = tt.scale
+		var bars []string
+		for _, row := range newGrid(lang.English, table, 10).Rows {
+			bars = append(bars, row[2].Bar, row[3].Bar)
+		}
+		if got := strings.Join(bars, " "); got != tt.want {
+			t.Errorf("one scale %v: %s, want %s", tt.scale, got, tt.want)
+		}
+	}
+}
 
 func TestScaleHasRoundTicks(t *testing.T) {
 	for _, tt := range []struct {
@@ -133,8 +154,8 @@ func TestPanels(t *testing.T) {
 	c := Chart{Title: "iOS", Detail: true, Panels: []Panel{{"now", state(0, 8)}, {"<later>", state(0, 0, 1000)}}}
 	s := &Story{
 		Until: 4 * day, Charts: []Chart{c, {Title: "All", Series: state(0, 3)}},
-		Spans: []Span{{0, day, "down", ""}, {day, 2 * day, "gap", "<later>"}},
-		Acts:  []Act{{At: day, Title: "change", Mark: true}, {At: day, Title: "renewed", Mark: true, Of: []string{"now"}}, {At: 2 * day, Title: "renewed", Mark: true, Of: []string{"<later>"}}},
+		Spans: []Span{{0, day, "down", ""}, {day, 2 * day, "gap", "<later>"}, {day, day, "a gap of no length", "now"}}, Column: "now",
+		Acts: []Act{{At: day, Title: "change", Mark: true}, {At: day, Title: "renewed", Mark: true, Of: []string{"now"}}, {At: 2 * day, Title: "renewed", Mark: true, Of: []string{"<later>"}}},
 	}
 	d := draw(c, s, 700)
 	if len(d.Panels) != 2 || d.Panels[0].YTicks[4].Label != "1,000" || !slices.Equal(d.Panels[0].YTicks, d.Panels[1].YTicks) {
@@ -154,11 +175,15 @@ func TestPanels(t *testing.T) {
 	if all := draw(s.Charts[1], s, 700).Panels[0]; len(all.Spans) != 1 || len(all.Marks) != 3 {
 		t.Errorf("a chart of all stories: spans %v, marks %v; want what is of all, and every mark", all.Spans, all.Marks)
 	}
-	page := string(render(t, &Result{Command: "x", Verdict: OK}, s))
-	for _, want := range []string{"<h4><bdi>&lt;later&gt;</bdi></h4>", "&lt;later&gt;: renewed", "&lt;later&gt;: gap, day 1, 00:00 to day 2, 00:00", `"of":"now"`, `aria-label="iOS, now. moved: most 8`} {
+	r := &Result{Command: "x", Verdict: OK, VirtualSeconds: 1, Devices: Devices{Total: 8, Enrolled: 8, ByPlatform: map[protocol.Platform]PlatformSize{protocol.IOS: {Total: 8}}}}
+	page := string(render(t, r, s))
+	for _, want := range []string{"<h4><bdi>&lt;later&gt;</bdi></h4>", "&lt;later&gt;: renewed", "&lt;later&gt;: gap, day 1, 00:00 to day 2, 00:00", `"of":"now"`, `aria-label="iOS, now. moved: most 8`, "now: 8 of 8 devices enrolled at the end."} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %s", want)
 		}
+	}
+	if strings.Contains(page, "a gap of no length") {
+		t.Error("the page tells of a span that has no length")
 	}
 }
 

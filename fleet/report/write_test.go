@@ -60,6 +60,11 @@ func TestHST125NeverOverwritesWithoutForce(t *testing.T) {
 	if got := contents(t, dir); fmt.Sprint(got) != fmt.Sprint(first) {
 		t.Error("the old report was changed")
 	}
+	for _, name := range []string{ListFile, DifferencesFile} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("of an older run"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := WriteDir(dir, r, s, nil, true); err != nil {
 		t.Fatal(err)
 	}
