@@ -140,6 +140,11 @@ func TestSideBySideListsOfOne(t *testing.T) {
 	if l := tables["Devices without protection for a while"]; l.Rows[0][0] != "device-9" || l.Rows[0][4] != 9*24*time.Hour {
 		t.Errorf("the longest without protection: %v", l.Rows[0])
 	}
+	if l := tables["Without protection, by family"]; !slices.ContainsFunc(l.Rows, func(row []any) bool {
+		return slices.Equal(row, []any{protocol.WiFi, uint64(0), uint64(216), uint64(0)})
+	}) {
+		t.Errorf("by family: %v, want 216 hours without Wi-Fi in the second", l.Rows)
+	}
 }
 
 // How much longer a device waited is told beside how much later it moved first, where that says more: of a slow later move (AUTH-21).

@@ -164,6 +164,10 @@ func TestPanels(t *testing.T) {
 	if line := d.Panels[0].Lines[0].Line; line != "M0 168H250V166.7H1000" {
 		t.Errorf("8 of 1,000 is drawn as %s", line)
 	}
+	turned := draw(Chart{Panels: []Panel{c.Panels[1], c.Panels[0]}}, s, 700)
+	if !slices.Equal(turned.Panels[1].YTicks, d.Panels[0].YTicks) {
+		t.Errorf("the axes, the highest first: %v", turned.Panels[1].YTicks)
+	}
 	for i, want := range []struct{ spans, marks int }{{1, 2}, {2, 2}} {
 		if p := d.Panels[i]; len(p.Spans) != want.spans || len(p.Marks) != want.marks || p.Marks[1].N != i+2 {
 			t.Errorf("panel %s: spans %v, marks %v", p.Name, p.Spans, p.Marks)
