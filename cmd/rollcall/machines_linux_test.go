@@ -196,7 +196,7 @@ func tellStory(t *testing.T, s *campus) {
 		t.Errorf("%d machines are %d devices", len(s.machines), n)
 	}
 
-	s.act("a week on, what Basic Mobility and Security had on those that moved is gone (AUTH-27)")
+	s.act("a week on, what Basic Mobility and Security had is on the one that stays, and there alone (AUTH-21, AUTH-23)")
 	s.step(8 * 24 * time.Hour)
 	for _, m := range s.machines {
 		m.must("check-in")
