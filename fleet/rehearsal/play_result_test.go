@@ -100,3 +100,24 @@ func TestAUTH47MostRefusedFirst(t *testing.T) {
 		t.Errorf("%q, want %q", told, want)
 	}
 }
+
+// A minute is over the server's capacity when it has more than that (question 6); of certificates, those of devices that are enrolled are
+// forecast (HST-116); and a time by which so many had moved is no sooner than they had (question 1).
+func TestAnswersAtTheEdge(t *testing.T) {
+	p := movedAfter(1, 1, 1)
+	p.Minutes = []Minute{{CheckIns: 119}, {CheckIns: 120}, {CheckIns: 121}}
+	for i := range p.Lives {
+		p.Lives[i].CertEnd, p.Lives[i].MovedAt = p.End.Add(8*24*time.Hour), p.Start.Add(2*time.Hour+time.Millisecond)
+	}
+	p.Lives[2].Enrolled = false
+	a := p.Answer(2)
+	if a.Over != 1 {
+		t.Errorf("%d minutes over the capacity, want 1", a.Over)
+	}
+	if want := []int{0, 2}; !slices.Equal(a.Weeks, want) {
+		t.Errorf("certificates that end by week %v, want %v", a.Weeks, want)
+	}
+	if want := time.Hour + time.Second; a.Half != want || a.Whole != want {
+		t.Errorf("half moved within %s, all within %s, want %s", a.Half, a.Whole, want)
+	}
+}
