@@ -185,6 +185,11 @@ func (l *Loop) numbered(i int, d protocol.Device) {
 		return
 	}
 	p.number = d
+	l.indexed(i, d)
+}
+
+// indexed notes which device the server calls d.
+func (l *Loop) indexed(i int, d protocol.Device) {
 	for int(d) >= len(l.index) {
 		l.index = append(l.index, 0)
 	}

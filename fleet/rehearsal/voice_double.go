@@ -424,6 +424,7 @@ func (vs *voices) placed(i int, verb protocol.Verb) {
 	}
 	if r := vs.loop.store.Lend(vs.loop.out.State.Device); r != nil { // else it was turned away, and left nothing
 		r.Place = delivery.PlaceOf(vs.loop.places[i].named)
+		vs.loop.indexed(i, r.Device) // also if the device never hears of it
 	}
 }
 

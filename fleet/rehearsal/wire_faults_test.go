@@ -2,6 +2,7 @@ package rehearsal_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -126,5 +127,25 @@ profiles:
 	}
 	if rule.LogSHA256 != wire.LogSHA256 || wire.Wire.Parted > 0 {
 		t.Errorf("the story is another, or %d parted", wire.Wire.Parted)
+	}
+}
+
+// The story calls a device by its name in the population, also where the server has a record of it that the device never heard of, as its
+// enrolment's first answer was lost (HST-045).
+func TestHST045WireUnfinished(t *testing.T) {
+	p := parsed(t, `
+until: 5d
+tenant: {authority: intune}
+population: {devices: 16, mix: {android: 100}, licences: {basic: 0, intune: 100}}
+timeline: [{at: 0s, enrol: {over: 1h}}]
+faults: [{at: 0s, for: 3d, share: 90%, drop_response: true}]
+`)
+	var log rehearsal.Log
+	rule, wire := played(t, rehearsal.Config{Plan: p, Lines: log.Add}), played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
+	if rule.LogSHA256 != wire.LogSHA256 || wire.Wire.Differs > 0 {
+		t.Errorf("the story is another, or devices differ: %v", wire.Wire.Differences)
+	}
+	if !slices.ContainsFunc(log.Lines(), func(l rehearsal.Line) bool { return l.Rule == "HST-045" }) {
+		t.Error("no record was removed")
 	}
 }
