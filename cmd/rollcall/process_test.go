@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -26,11 +27,16 @@ func await(t testing.TB, ended <-chan error, errs fmt.Stringer, happened func() 
 
 const lookAgain = 5 * time.Millisecond
 
+var (
+	firstPort = rand.Uint32N(20_000) // other processes test too
+	lastPort  atomic.Uint32
+)
+
 // freeAddress is an address on loopback that nobody listens on. Its port is under those that systems give out by themselves (from
-// 32768 or 49152 on): another test's listener or connection would sometimes get it before it is used, or between two uses.
+// 32768 or 49152 on): another test's listener or connection would sometimes get it before it is used, or between two uses. No two tests get the same.
 func freeAddress() (string, error) {
 	for {
-		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+(firstPort+lastPort.Add(1))%20_000)
 		l, err := net.Listen("tcp", address)
 		if err == nil {
 			return address, l.Close()
