@@ -63,7 +63,7 @@ func (c *crook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	q, role := c.queue[m.UDID], slices.Index(c.devices, m.UDID)
 	if len(q) > 0 && m.CommandUUID == q[0] {
-		if role == crookSticks && q[0] == c.ordered[m.UDID][2] {
+		if role == crookSticks && slices.Index(c.ordered[m.UDID], q[0]) == 2 {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
