@@ -157,15 +157,6 @@ func (f *applyFlags) look(cmd *cobra.Command, t *target.Rollcall, record *apply.
 	return p, now, nil
 }
 
-// again is the command that does what was rehearsed.
-func (f *applyFlags) again(name, id string) string {
-	command := "rollcall apply " + name + " --confirm " + id
-	if f.start != "" {
-		command += " --start " + f.start
-	}
-	return command
-}
-
 // An applied is the section of the result that is apply's own.
 type applied struct {
 	ID     string       `json:"id"` // empty: there is nothing to confirm
@@ -227,7 +218,7 @@ func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, 
 		if own.ID == "" {
 			fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", in.Say("nothing was done, and there is nothing to confirm: what the plan demands did not hold in the rehearsal"))
 		} else {
-			fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n  %s\n", in.Say("nothing was done; this does what is shown:"), f.again(name, own.ID))
+			fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n  %s\n", in.Say("nothing was done; this does what is shown:"), again(cmd, name, "--confirm", own.ID))
 		}
 	}
 	if err := result.ErrIn(f.rehearse.language); err != nil {
@@ -307,17 +298,17 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 		"apply": applied{ID: record.ID, Server: t.URL, State: f.state, Left: record.Left(), Steps: record.Steps},
 	}}
 	result.Devices.Total, result.Devices.Enrolled = record.Devices()
-	again := f.again(name, record.ID)
+	goOn := again(cmd, name, "--confirm", record.ID)
 	_, overdue := errors.AsType[*apply.Overdue](failed)
 	switch pause, paused := errors.AsType[*apply.Pause](failed); {
 	case paused:
-		result.Verdict, result.Reasons = report.Failed, []string{pause.Error() + "; to say yes: " + again + " --yes-to " + strconv.Itoa(pause.Step.Number)}
+		result.Verdict, result.Reasons = report.Failed, []string{pause.Error() + "; to say yes: " + goOn + " --yes-to " + strconv.Itoa(pause.Step.Number)}
 	case overdue:
-		result.Verdict, result.Reasons = report.Failed, []string{failed.Error() + "; to do it now, and what is left as much later: " + again + " --late"}
+		result.Verdict, result.Reasons = report.Failed, []string{failed.Error() + "; to do it now, and what is left as much later: " + goOn + " --late"}
 	case cmd.Context().Err() != nil:
-		result.Verdict, result.Reasons = report.Partial, []string{fmt.Sprintf("interrupted with %d of %d steps left; to go on: %s", record.Left(), len(record.Steps), again)}
+		result.Verdict, result.Reasons = report.Partial, []string{fmt.Sprintf("interrupted with %d of %d steps left; to go on: %s", record.Left(), len(record.Steps), goOn)}
 	case failed != nil:
-		failed = fmt.Errorf("%w; %d of %d steps are left; %s", failed, record.Left(), len(record.Steps), onward(failed, again, name))
+		failed = fmt.Errorf("%w; %d of %d steps are left; %s", failed, record.Left(), len(record.Steps), onward(failed, goOn, again(cmd, name, "--force")))
 		result.Verdict, result.Reasons, result.Error = report.Error, []string{failed.Error()}, troubleOf(failed)
 	default:
 		if result.Reasons = record.Refused(); result.Reasons != nil {
@@ -340,18 +331,18 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 	return &unfinished{result.Verdict, strings.Join(result.Reasons, "; ")}
 }
 
-// onward says what to do about the error that ended a plan: again goes on.
-func onward(failed error, again, name string) string {
+// onward says what to do about the error that ended a plan, by the command that goes on and the one that rehearses what is left.
+func onward(failed error, goOn, anew string) string {
 	no, answered := errors.AsType[*target.Error](failed)
 	_, refused := errors.AsType[*protocol.Refusal](failed)
 	_, contested := errors.AsType[*apply.Contested](failed)
 	switch {
 	case contested:
-		return "if nobody else applies this plan, go on with: " + again + " --others"
+		return "if nobody else applies this plan, go on with: " + goOn + " --others"
 	case refused, answered && no.Status/100 == 4:
-		return "mend what the step is refused for on the server, then go on with: " + again + "; or take it and what is done out of the plan, and rehearse what is left: rollcall apply " + name + " --force"
+		return "mend what the step is refused for on the server, then go on with: " + goOn + "; or take it and what is done out of the plan, and rehearse what is left: " + anew
 	}
-	return "to go on: " + again
+	return "to go on: " + goOn
 }
 
 // troubleOf is an error as a result has it.

@@ -25,7 +25,7 @@ func (c *Contested) Error() string {
 		c.Step.Number, c.Step.Field, c.Line.Actor, whom, c.Line.At, c.Line.Seq, c.Line.What, c.Line.Detail)
 }
 
-func (c *Contested) Unwrap() error { return protocol.Rule("HST-070") }
+func (c *Contested) Unwrap() error { return refuse("%s", c.Error()) }
 
 // trace is what the journal says of a step that is done: the words of its lines, and which of these are about it. Of a step that
 // leaves none, or that is as good done twice, it is empty.
