@@ -81,12 +81,12 @@ func (a *Answers) bounded(l lang.Language, storm *report.Chart) {
 
 // charts are the timeline, of all and by platform, and the storm.
 func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
-	chart := func(title, caption string, detail bool, count func(byPlatform) float64) {
+	chart := func(title, caption string, of protocol.Platform, count func(byPlatform) float64) {
 		if series, some := a.states(l, count); some {
-			charts = append(charts, report.Chart{Title: title, Caption: caption, Unit: l.Say("devices"), Kind: report.Lines, Detail: detail, Series: series})
+			charts = append(charts, report.Chart{Title: title, Caption: caption, Unit: l.Say("devices"), Kind: report.Lines, Detail: of != 0, Platform: of, Series: series})
 		}
 	}
-	chart(l.Say("Moved, to come and blocked"), l.Say("Devices of all platforms at the end of each hour. To come are those that have still to move or to register anew; the blocked are among them."), false, everywhere)
+	chart(l.Say("Moved, to come and blocked"), l.Say("Devices of all platforms at the end of each hour. To come are those that have still to move or to register anew; the blocked are among them."), 0, everywhere)
 	some := len(charts) > 0
 	storm := report.Chart{
 		Title: l.Say("The storm"), Caption: l.Say("Check-ins that devices began and pushes that the server sent, in each minute."), Unit: l.Say("per minute"), Kind: report.Peaks,
@@ -99,16 +99,21 @@ func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
 	charts = append(charts, storm)
 	if some {
 		for _, p := range protocol.Platforms {
-			chart(lang.Platform(p), "", true, on(p))
+			chart(lang.Platform(p), "", p, on(p))
 		}
 	}
 	return charts
 }
 
+// isMain tells whether acts of this rule are what a change is about: one of the authority, or of Apple's push certificate.
+func isMain(of protocol.Rule) bool {
+	return of == "AUTH-04" || of == protocol.RuleOtherTopic
+}
+
 // acts are what the plan did.
 func (a *Answers) acts(l lang.Language) (acts []report.Act) {
 	for _, x := range a.Acts {
-		act := report.Act{At: x.At.Sub(a.Start), Title: l.Retell(x.Name), Text: l.Retell(x.Text), Mark: !x.Fault}
+		act := report.Act{At: x.At.Sub(a.Start), Title: l.Retell(x.Name), Text: l.Retell(x.Text), Mark: !x.Fault, Main: isMain(x.Rule)}
 		if x.Rule != "" {
 			act.Rules = []string{string(x.Rule)}
 		}
@@ -116,6 +121,9 @@ func (a *Answers) acts(l lang.Language) (acts []report.Act) {
 	}
 	return acts
 }
+
+// apples are the platforms that Apple's push certificate is about.
+var apples = []protocol.Platform{protocol.IOS, protocol.IPadOS, protocol.MacOS}
 
 // spans are the times when the push gap was open, or the push certificate had ended.
 func (a *Answers) spans(l lang.Language) (spans []report.Span) {
@@ -125,7 +133,7 @@ func (a *Answers) spans(l lang.Language) (spans []report.Span) {
 			if to == 0 {
 				to = a.End
 			}
-			spans = append(spans, report.Span{From: g.Opened.Sub(a.Start), To: to.Sub(a.Start), Name: name})
+			spans = append(spans, report.Span{From: g.Opened.Sub(a.Start), To: to.Sub(a.Start), Name: name, Platforms: apples})
 		}
 	}
 	add(l.Say("gap in Apple's push certificates"), a.Gaps)

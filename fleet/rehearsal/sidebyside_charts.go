@@ -45,7 +45,7 @@ func (c *Comparison) charts(l lang.Language) (charts []report.Chart) {
 // byPlatform is the timeline of each platform: small plots of one scale, one for each column.
 func (c *Comparison) byPlatform(l lang.Language) (charts []report.Chart) {
 	for _, p := range protocol.Platforms {
-		chart := report.Chart{Title: lang.Platform(p), Unit: l.Say("devices"), Kind: report.Lines, Detail: true}
+		chart := report.Chart{Title: lang.Platform(p), Unit: l.Say("devices"), Kind: report.Lines, Detail: true, Platform: p}
 		some := false
 		for k := range c.Columns {
 			series, any := c.Columns[k].states(l, on(p))
@@ -94,11 +94,27 @@ func (c *Comparison) acts(l lang.Language) (acts []report.Act) {
 	return acts
 }
 
-// spans are the times of trouble of each column.
+// spans are the times of trouble: once what all columns had, and of the rest whose it is.
 func (c *Comparison) spans(l lang.Language) (spans []report.Span) {
+	type what struct {
+		from, to time.Duration
+		name     string
+	}
+	had := map[what]int{} // by so many columns
+	for _, column := range c.Columns {
+		for _, x := range column.spans(l) {
+			had[what{x.From, x.To, x.Name}]++
+		}
+	}
 	for k, column := range c.Columns {
 		for _, x := range column.spans(l) {
-			x.Of = c.called(k)
+			all := had[what{x.From, x.To, x.Name}] == len(c.Columns)
+			if all && k > 0 {
+				continue
+			}
+			if !all {
+				x.Of = c.called(k)
+			}
 			spans = append(spans, x)
 		}
 	}

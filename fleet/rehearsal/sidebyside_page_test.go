@@ -23,13 +23,14 @@ func beside(n int) *Comparison {
 		p := prompt(n)
 		p.Gaps = nil
 		p.Acts = slices.Clone(p.Acts)
-		p.Acts[1].At = p.Acts[0].At
+		p.Acts[1].At, p.Acts[1].Rule = p.Acts[0].At, "AUTH-32"
 		for i := range p.Hours {
 			p.Hours[i].Blocked = byPlatform{}
 		}
 		return p
 	}
 	late := invented(n)
+	late.Acts[1].Rule = "AUTH-32"
 	late.Acts = append([]fleet.Act{{At: late.Start.Add(30 * time.Minute), Name: "A last look"}}, late.Acts...)
 	return Compare(column("at once", early()), column("soon", early()), column("after 4 days", late))
 }
@@ -88,8 +89,22 @@ func TestSideBySidePage(t *testing.T) {
 			t.Errorf("act %d of %d: %+v, want %s of %q", i, len(s.Acts), s.Acts[i], want.title, want.of)
 		}
 	}
-	if len(s.Spans) != 1 || s.Spans[0].Of != "After 4 days" {
-		t.Errorf("spans %+v, want the gap of the last", s.Spans)
+	for i, main := range []bool{false, true, true, true} {
+		if s.Acts[i].Main != main {
+			t.Errorf("act %+v: main %t, want %t", s.Acts[i], s.Acts[i].Main, main)
+		}
+	}
+	if len(s.Spans) != 1 || s.Spans[0].Of != "After 4 days" || !slices.Equal(s.Spans[0].Platforms, []protocol.Platform{protocol.IOS, protocol.IPadOS, protocol.MacOS}) {
+		t.Errorf("spans %+v, want the gap of the last, of Apple's devices (AUTH-30)", s.Spans)
+	}
+	for i, p := range protocol.Platforms {
+		if s.Charts[4+i].Platform != p {
+			t.Errorf("chart %s is of %s", s.Charts[4+i].Title, s.Charts[4+i].Platform)
+		}
+	}
+	c.Columns[0].Gaps, c.Columns[1].Gaps = c.Columns[2].Gaps, c.Columns[2].Gaps
+	if all := c.Story(lang.English, c.Columns[0].Population).Spans; len(all) != 1 || all[0].Of != "" {
+		t.Errorf("spans %+v, want one of all", all)
 	}
 	tables := map[string]report.Table{}
 	for _, x := range s.Tables {

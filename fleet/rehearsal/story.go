@@ -238,7 +238,7 @@ func (t *telling) spans() (spans []report.Span) {
 		if to == 0 {
 			to = t.Now
 		}
-		spans = append(spans, report.Span{From: g.Opened.Sub(t.Start), To: to.Sub(t.Start), Name: t.Say("gap in Apple's push certificates")})
+		spans = append(spans, report.Span{From: g.Opened.Sub(t.Start), To: to.Sub(t.Start), Name: t.Say("gap in Apple's push certificates"), Platforms: apples})
 	}
 	return spans
 }

@@ -7,7 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"rollcall/protocol"
 	"rollcall/protocol/lang"
 )
 
@@ -62,10 +64,15 @@ type band struct{ X, Width, Text string }
 
 type mark struct {
 	X, Text string
-	N       int
-	Label   bool // there is room for its number
-	Minor   bool // but not where a chart is narrow
-	Rare    bool // or very narrow
+	Number  string // of its act; of several at one moment the first and the last
+	Label   bool   // there is room for its number
+	Minor   bool   // but not where a chart is narrow
+	Rare    bool   // or very narrow
+
+	first, last int // of its numbers
+	main        bool
+	at          float64 // X in per cent
+	least       int     // of rooms, the first in which its number is shown
 }
 
 // draw lays a chart out. Spans and marks are the story's, the same in each chart.
@@ -89,7 +96,7 @@ func draw(c Chart, s *Story, points int) drawing {
 	slots := d.read(c, s)
 	for i, of := range c.panels() {
 		p := panel{
-			Height: plotTop + plotHeight + plotBottom, Name: clean(of.Name), XTicks: timeTicks(l, s.Until), Spans: bands(s, of.Name), Marks: marks(s, of.Name),
+			Height: plotTop + plotHeight + plotBottom, Name: clean(of.Name), XTicks: timeTicks(l, s.Until), Spans: bands(s, of.Name, c.Platform), Marks: marks(s, of.Name),
 			Lines: strokes(all[i], c.Kind, s.Until, top), Slots: slots[i], Summary: inWords(of.Series, c.Kind, s),
 		}
 		for _, x := range cuts[i] {
@@ -338,11 +345,11 @@ func colours(series []Series) []string {
 	return out
 }
 
-// bands are the spans that the panel of this name shows.
-func bands(s *Story, of string) []band {
+// bands are the spans that the panel of this name shows, of a chart of this platform.
+func bands(s *Story, of string, on protocol.Platform) []band {
 	var out []band
 	for _, x := range s.Spans {
-		if x.Of != "" && x.Of != of {
+		if x.Of != "" && x.Of != of || on != 0 && len(x.Platforms) > 0 && !slices.Contains(x.Platforms, on) {
 			continue
 		}
 		from, to := max(x.From, 0), min(x.To, s.Until)
@@ -353,13 +360,14 @@ func bands(s *Story, of string) []band {
 	return out
 }
 
-// marks numbers the marked acts from 1, and returns those that the panel of this name shows, or all where it has none; a number is
-// left out where there is no room for it.
+// rooms are how far apart the numbers of two marks are at least, in per cent of a chart that is very narrow, narrow, or wide.
+var rooms = [...]float64{12, 5.6, 2.8}
+
+// marks numbers the marked acts from 1, and returns those that the panel of this name shows, or all where it has none; what happened
+// at one moment is one mark. A number is left out where there is no room for it, and those of the main acts come first.
 func marks(s *Story, of string) []mark {
-	const room, narrow, slim = 2.8, 7, 12 // per cent
-	n := 0
 	var out []mark
-	last, lastNarrow, lastSlim := -room, -float64(narrow), -float64(slim)
+	n, last := 0, time.Duration(-1)
 	for _, a := range s.Acts {
 		if !a.Mark {
 			continue
@@ -367,20 +375,51 @@ func marks(s *Story, of string) []mark {
 		if n++; of != "" && len(a.Of) > 0 && !slices.Contains(a.Of, of) {
 			continue
 		}
-		at := 100 * ratio(a.At, s.Until)
-		m := mark{X: share(a.At, s.Until), N: n, Text: s.Language.Moment(a.At, s.Until) + ": " + a.title(), Label: at-last >= room && at <= 99}
-		if m.Label {
-			last = at
-			if m.Minor = at-lastNarrow < narrow; !m.Minor {
-				lastNarrow = at
-				if m.Rare = at-lastSlim < slim; !m.Rare {
-					lastSlim = at
+		text := s.Language.Moment(a.At, s.Until) + ": " + a.title()
+		if m := len(out) - 1; m >= 0 && a.At == last {
+			out[m].add(n, text, a.Main)
+			continue
+		}
+		last = a.At
+		out = append(out, mark{X: share(a.At, s.Until), Number: strconv.Itoa(n), Text: text, first: n, last: n, main: a.Main, at: 100 * ratio(a.At, s.Until)})
+	}
+	var shown []*mark
+	for _, first := range []bool{true, false} {
+		for i := range out {
+			m := &out[i]
+			for least := 0; m.main == first && m.at <= 99 && !m.Label && least < len(rooms); least++ {
+				if slices.ContainsFunc(shown, func(other *mark) bool { return m.covers(other, least) }) {
+					continue
 				}
+				m.Label, m.Rare, m.Minor, m.least = true, least == 1, least == 2, least
+				shown = append(shown, m)
 			}
 		}
-		out = append(out, m)
 	}
 	return out
+}
+
+// add has a mark stand for one more act.
+func (m *mark) add(n int, text string, main bool) {
+	m.Text, m.main = m.Text+"\n"+text, m.main || main
+	switch {
+	case n == m.last+1 && !strings.HasSuffix(m.Number, "+"):
+		m.Number = strconv.Itoa(m.first) + "–" + strconv.Itoa(n)
+	default: // others have the numbers between
+		m.Number = strconv.Itoa(m.first) + "+"
+	}
+	m.last = n
+}
+
+// Half is half the width of a mark's number in pixels.
+func (m *mark) Half() int { return 8 + 3*max(utf8.RuneCountInString(m.Number)-2, 0) }
+
+// Wide is the width of a mark's number in pixels.
+func (m *mark) Wide() int { return 2 * m.Half() }
+
+// covers tells whether there is no room for both numbers where m is shown from rooms[least] on.
+func (m *mark) covers(other *mark, least int) bool {
+	return math.Abs(m.at-other.at) < rooms[max(least, other.least)]*float64(m.Half()+other.Half())/16
 }
 
 // Steps of a time axis.

@@ -154,7 +154,7 @@ func TestPanels(t *testing.T) {
 	c := Chart{Title: "iOS", Detail: true, Panels: []Panel{{"now", state(0, 8)}, {"<later>", state(0, 0, 1000)}}}
 	s := &Story{
 		Until: 4 * day, Charts: []Chart{c, {Title: "All", Series: state(0, 3)}},
-		Spans: []Span{{0, day, "down", ""}, {day, 2 * day, "gap", "<later>"}, {day, day, "a gap of no length", "now"}}, Column: "now",
+		Spans: []Span{{To: day, Name: "down"}, {From: day, To: 2 * day, Name: "gap", Of: "<later>"}, {From: day, To: day, Name: "a gap of no length", Of: "now"}}, Column: "now",
 		Acts: []Act{{At: day, Title: "change", Mark: true}, {At: day, Title: "renewed", Mark: true, Of: []string{"now"}}, {At: 2 * day, Title: "renewed", Mark: true, Of: []string{"<later>"}}},
 	}
 	d := draw(c, s, 700)
@@ -168,15 +168,24 @@ func TestPanels(t *testing.T) {
 	if !slices.Equal(turned.Panels[1].YTicks, d.Panels[0].YTicks) {
 		t.Errorf("the axes, the highest first: %v", turned.Panels[1].YTicks)
 	}
-	for i, want := range []struct{ spans, marks int }{{1, 2}, {2, 2}} {
-		if p := d.Panels[i]; len(p.Spans) != want.spans || len(p.Marks) != want.marks || p.Marks[1].N != i+2 {
+	numbers := func(p panel) (all string) {
+		for _, m := range p.Marks {
+			all += m.Number + " "
+		}
+		return all
+	}
+	for i, want := range []struct {
+		spans int
+		marks string
+	}{{1, "1–2 "}, {2, "1 3 "}} {
+		if p := d.Panels[i]; len(p.Spans) != want.spans || numbers(p) != want.marks {
 			t.Errorf("panel %s: spans %v, marks %v", p.Name, p.Spans, p.Marks)
 		}
 	}
 	if len(d.Data.Rows) != 3 || d.Data.Columns[2].Name != "<later>: moved" || d.Data.Rows[2][2].Text != "1,000" {
 		t.Errorf("the table %+v", d.Data)
 	}
-	if all := draw(s.Charts[1], s, 700).Panels[0]; len(all.Spans) != 1 || len(all.Marks) != 3 {
+	if all := draw(s.Charts[1], s, 700).Panels[0]; len(all.Spans) != 1 || numbers(all) != "1–2 3 " {
 		t.Errorf("a chart of all stories: spans %v, marks %v; want what is of all, and every mark", all.Spans, all.Marks)
 	}
 	r := &Result{Command: "x", Verdict: OK, VirtualSeconds: 1, Devices: Devices{Total: 8, Enrolled: 8, ByPlatform: map[protocol.Platform]PlatformSize{protocol.IOS: {Total: 8}}}}
@@ -211,7 +220,7 @@ func TestMarksLeaveRoom(t *testing.T) {
 	if got := strings.Join(labels, " "); got != "shown none minor rare shown" {
 		t.Errorf("labels: %s", got)
 	}
-	if m := marks(s, ""); m[4].N != 5 || m[4].X != "20%" {
+	if m := marks(s, ""); m[4].Number != "5" || m[4].X != "20%" {
 		t.Errorf("fifth mark %+v", m[4])
 	}
 }
@@ -262,5 +271,49 @@ func TestLimitOfAChart(t *testing.T) {
 	c := Chart{Kind: Peaks, Series: []Series{{Name: "capacity", Points: []Point{{0, 60}}, Limit: true}, {Name: "check-ins", Points: []Point{{0, 3}, {time.Hour, 9}}}}}
 	if d := draw(c, &Story{Until: 2 * time.Hour}, 700).Panels[0]; d.Lines[0].N != "limit" || d.Lines[1].N != "1" || d.Lines[0].Line == "" {
 		t.Errorf("%+v", d.Lines)
+	}
+}
+
+// In a narrow chart the acts that the story is about keep their numbers, and those of one moment share a mark.
+func TestMarksOfTheMainActs(t *testing.T) {
+	s := &Story{Until: 15 * day, Acts: []Act{
+		{Title: "profile", Mark: true},
+		{Title: "passcode", Mark: true},
+		{Title: "enrolled", Mark: true, Of: []string{"later"}},
+		{At: day, Title: "added", Mark: true, Main: true},
+		{At: day, Title: "asked", Mark: true, Of: []string{"later"}},
+		{At: day, Title: "renewed", Mark: true, Main: true, Of: []string{"now"}},
+		{At: 2 * day, Title: "renewed", Mark: true, Main: true, Of: []string{"later"}},
+	}}
+	for of, want := range map[string]string{
+		"":      "1–3 minor, 4–6 shown, 7 rare",
+		"now":   "1–2 rare, 4+ shown",
+		"later": "1–3 minor, 4–5 shown, 7 rare",
+	} {
+		var got []string
+		for _, m := range marks(s, of) {
+			how := map[[3]bool]string{{true, false, false}: "shown", {true, true, false}: "rare", {true, false, true}: "minor"}[[3]bool{m.Label, m.Rare, m.Minor}]
+			got = append(got, m.Number+" "+how)
+		}
+		if all := strings.Join(got, ", "); all != want {
+			t.Errorf("%q: %s, want %s", of, all, want)
+		}
+	}
+	m := marks(s, "now")[1]
+	if m.Text != "day 1, 00:00: added\nday 1, 00:00: now: renewed" || m.Half() != 8 {
+		t.Errorf("%+v", m)
+	}
+	if wide := (&mark{Number: "10–12"}).Half(); wide != 17 {
+		t.Errorf("five characters: half of them are %d px", wide)
+	}
+}
+
+// What concerns some platforms is drawn into no other platform's charts (AUTH-30).
+func TestSpansOfPlatforms(t *testing.T) {
+	s := &Story{Until: 4 * day, Spans: []Span{{From: day, To: 2 * day, Name: "gap", Platforms: []protocol.Platform{protocol.IOS, protocol.MacOS}}, {To: day, Name: "down"}}}
+	for on, want := range map[protocol.Platform]int{0: 2, protocol.IOS: 2, protocol.MacOS: 2, protocol.Android: 1, protocol.Windows: 1} {
+		if d := draw(Chart{Platform: on, Panels: []Panel{{Name: "now"}, {Name: "later"}}}, s, 700); len(d.Panels[1].Spans) != want {
+			t.Errorf("%s: %v, want %d spans", on, d.Panels[1].Spans, want)
+		}
 	}
 }

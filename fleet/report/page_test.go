@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/html"
 
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 func render(t testing.TB, r *Result, s *Story) []byte {
@@ -266,4 +267,43 @@ func FuzzPage(f *testing.F) {
 			t.Errorf("%q changed the page's elements", bad)
 		}
 	})
+}
+
+// inMedia is what the page's style has for one kind of medium.
+func inMedia(t *testing.T, medium string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(pageCSS, "@media "+medium+" {\n")
+	block, _, _ := strings.Cut(rest, "\n}\n")
+	if !found {
+		t.Fatalf("nothing for %s", medium)
+	}
+	return block
+}
+
+// On paper each chart has its table and the plan is whole: nothing can be opened there.
+func TestPaperHasWhatIsClosed(t *testing.T) {
+	print := inMedia(t, "print")
+	for rule := range strings.SplitSeq(print, "}") {
+		if what, how, _ := strings.Cut(rule, "{"); strings.Contains(how, "display: none") && regexp.MustCompile(`details|summary|table|figure`).MatchString(what) {
+			t.Errorf("hidden: %s", rule)
+		}
+	}
+	if !strings.Contains(print, "details::details-content { content-visibility: visible;") {
+		t.Error("what is closed stays so")
+	}
+}
+
+// On a telephone words of tables are broken where their language breaks them, so that no column is pushed out of sight, and what is cut
+// off at a table's edge is seen to go on.
+func TestNarrowTables(t *testing.T) {
+	if narrow := inMedia(t, "(max-width: 40rem)"); !strings.Contains(narrow, "hyphens: auto;") || !strings.Contains(narrow, "td.num { min-width: 0;") {
+		t.Errorf("the style of a telephone: %s", narrow)
+	}
+	for _, l := range []lang.Language{lang.English, lang.Dutch} {
+		r, s := sample(t)
+		s.Language = l
+		if page := string(render(t, r, s)); !strings.Contains(page, `<html lang="`+l.String()+`">`) || !strings.Contains(page, "var(--shade)") {
+			t.Errorf("%s: no language or no shade", l)
+		}
+	}
 }

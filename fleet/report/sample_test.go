@@ -223,9 +223,9 @@ func spoil(r *Result, s *Story, bad string) {
 	s.Title, s.Lead, s.Plan, s.NotShown = bad, []string{bad}, bad, []string{bad}
 	s.Figures = append(s.Figures, Figure{bad, bad, bad, true})
 	s.Findings = append(s.Findings, Finding{Rule: protocol.Rule(bad), Title: bad, Count: 1, Consequence: bad, Action: bad})
-	s.Spans = append(s.Spans, Span{day, 2 * day, bad, ""}, Span{day, 2 * day, bad, bad})
-	s.Acts = append(s.Acts, Act{13 * day, bad, bad, []string{bad}, true, true, []string{bad}})
-	s.Charts = append(s.Charts, Chart{bad, bad, bad, Bars, []Series{{Name: bad, Points: []Point{{0, 3}}}}, nil, true})
+	s.Spans = append(s.Spans, Span{day, 2 * day, bad, "", nil}, Span{day, 2 * day, bad, bad, nil})
+	s.Acts = append(s.Acts, Act{13 * day, bad, bad, []string{bad}, true, true, true, []string{bad}})
+	s.Charts = append(s.Charts, Chart{bad, bad, bad, Bars, []Series{{Name: bad, Points: []Point{{0, 3}}}}, nil, true, protocol.IOS})
 	s.Charts = append(s.Charts, Chart{Title: bad, Panels: []Panel{{bad, []Series{{Name: bad, Points: []Point{{0, 3}}}}}}})
 	s.Tables = append(s.Tables, Table{bad, bad, []Column{{Name: bad, Bar: true}, {Name: bad, Bar: false}}, [][]any{{bad, protocol.Rule(bad)}, {1, errText(bad)}}, 9, true, false, false, bad})
 	s.Column, s.Beside = bad, s.Tables[len(s.Tables)-1]

@@ -68,6 +68,8 @@ type Chart struct {
 	Series  []Series
 	Panels  []Panel // in place of Series: the same series of several stories, beside one another on one scale
 	Detail  bool    // of what another chart shows: on the page, not on a terminal
+
+	Platform protocol.Platform // whose devices it is about; Unknown: all
 }
 
 // A Panel is one of several drawings of a chart. All panels of a chart have series of the same names.
@@ -115,6 +117,8 @@ type Span struct {
 	From, To time.Duration
 	Name     string
 	Of       string // of several stories side by side the one that it is of, drawn into its panels alone; empty: of all
+
+	Platforms []protocol.Platform // whose devices it is about, drawn into no other platform's charts; empty: all
 }
 
 // An Act is one thing that happened.
@@ -124,6 +128,7 @@ type Act struct {
 	Text   string   // one or two sentences; may be empty
 	Rules  []string // AUTH-nn, APL-nnn, HST-nnn
 	Mark   bool     // drawn into the charts
+	Main   bool     // of those, one that the story is about: where there is not room for all, its number is drawn
 	Failed bool     // it did not go as it should
 	Of     []string // of several stories side by side those that it is of, drawn into no other's panels; empty: of all
 }
