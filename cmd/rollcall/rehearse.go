@@ -79,7 +79,7 @@ partial (130): of many devices, which are played some after the others, the firs
 	flags.StringVar(&f.report, "report", "", "write report.html, result.json and the lists of devices into `DIR`")
 	flags.StringVar(&f.log, "log", "", "write the event log to `FILE`: with it the story can be played again")
 	flags.StringVar(&f.csv, "csv", "", "write the list to act on, one device a line, to `FILE`; with --compare, what differs for each device")
-	flags.StringVar(&f.compare, "compare", "", "rehearse `PLAN2` too and say what differs for each device")
+	flags.StringVar(&f.compare, "compare", "", "rehearse `PLAN2` too, with the same seed, and say what differs for each device")
 	flags.Var(&f.language, "lang", "`LANGUAGE` of summary, report and list: en or nl")
 	flags.Var(&f.capacity, "capacity", "check-ins a second that the server takes, `N/s` or the result.json of a fleet run, to be held against the storm")
 	flags.Var(&f.wire, "wire", "`SHARE` of the devices that speaks over the wire too, such as 1% or 0.5 (half)")
@@ -127,10 +127,10 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 		pop.Assume(p)
 		lead = f.language.Say("Nobody gave a plan, and Intune is in this tenant already: two weeks in which nobody changes anything.")
 	}
-	variants, err := f.variants(cmd, args, p, pop, imported)
+	variants, about, err := f.variants(cmd, args, p, pop, imported)
 	if err != nil || variants != nil {
 		if err = errors.Join(err, group.Wait()); err == nil {
-			err = f.besides(cmd, variants, names, begun)
+			err = f.besides(cmd, variants, about, names, begun)
 		}
 		return err
 	}
@@ -211,17 +211,17 @@ func (f *rehearseFlags) tell(cmd *cobra.Command, result *report.Result, answers 
 	return result.ErrIn(f.language)
 }
 
-// variants are the rehearsals to be put side by side; nil: there is one alone.
-func (f *rehearseFlags) variants(cmd *cobra.Command, args []string, p *plan.Plan, pop *population.Population, imported bool) ([]variant, error) {
+// variants are the rehearsals to be put side by side, and what is to be said of them; nil: there is one alone.
+func (f *rehearseFlags) variants(cmd *cobra.Command, args []string, p *plan.Plan, pop *population.Population, imported bool) (all []variant, lead string, err error) {
 	switch {
 	case f.floor != "" && f.compare != "":
-		return nil, errors.New("--floor: it is held against one rehearsal, not against two side by side")
+		return nil, "", errors.New("--floor: it is held against one rehearsal, not against two side by side")
 	case f.compare != "":
 		return f.alternatives(cmd, p, pop, imported)
 	case len(args) == 0 && f.who.plan == "" && rehearsal.Asks(&pop.Tenant):
 		return f.answersTo(p.Seed, pop)
 	}
-	return nil, nil
+	return nil, "", nil
 }
 
 // whereReport says where the report is.

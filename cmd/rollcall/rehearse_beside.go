@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,27 +27,34 @@ type variant struct {
 	imported bool
 }
 
-// alternatives are the plan and that of --compare, with the population of each.
-func (f *rehearseFlags) alternatives(cmd *cobra.Command, p *plan.Plan, pop *population.Population, imported bool) ([]variant, error) {
-	other := f.who
+// alternatives are the plan and that of --compare, with the population of each, and what is to be said of them. Both have the first's
+// seed: with another, the same devices would have other habits, and a resampled export other devices.
+func (f *rehearseFlags) alternatives(cmd *cobra.Command, p *plan.Plan, pop *population.Population, imported bool) (all []variant, lead string, err error) {
+	other, seed := f.who, p.Seed
 	other.plan = ""
-	q, people, _, err := other.load(cmd, []string{f.compare}, func(p *plan.Plan) (*plan.Plan, error) { return p, nil })
+	q, people, _, err := other.load(cmd, []string{f.compare}, func(q *plan.Plan) (*plan.Plan, error) {
+		seed, q.Seed = q.Seed, p.Seed
+		return q, nil
+	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	name := q.Name
 	if name == p.Name {
 		name = f.compare
 	}
-	return []variant{{p.Name, p, pop, imported}, {name, q, people, imported}}, nil
+	if seed != p.Seed {
+		lead = f.language.Say("Both were played with the seed of %s, %s, and not %s with its own, %s: with one seed the same devices have the same habits.", p.Name, strconv.FormatUint(p.Seed, 10), name, strconv.FormatUint(seed, 10))
+	}
+	return []variant{{p.Name, p, pop, imported}, {name, q, people, imported}}, lead, nil
 }
 
-// answersTo are the plans of the question that needs none.
-func (f *rehearseFlags) answersTo(seed uint64, pop *population.Population) (all []variant, err error) {
+// answersTo are the plans of the question that needs none, and what is to be said of them.
+func (f *rehearseFlags) answersTo(seed uint64, pop *population.Population) (all []variant, lead string, err error) {
 	for _, wait := range rehearsal.Waits {
 		p, err := rehearsal.Question(wait, seed, pop)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		name := f.language.Say("at once")
 		if days := int(wait / (24 * time.Hour)); days > 0 {
@@ -54,11 +62,15 @@ func (f *rehearseFlags) answersTo(seed uint64, pop *population.Population) (all 
 		}
 		all = append(all, variant{name, p, pop, true})
 	}
-	return all, nil
+	lead = f.language.Say("Intune is added a day after the beginning, and Apple's push certificate renewed at once, a day later, or four days later. Nobody has assigned profiles of Intune.")
+	if pop.Unowned() {
+		lead += " " + f.language.Say("The tenant owns no licence that entitles Intune, which it must before Intune can be added (AUTH-09): this is played as if it had bought some.")
+	}
+	return all, lead, nil
 }
 
-// besides plays variants and puts them side by side.
-func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *population.Population, begun time.Time) error {
+// besides plays variants, of which lead is to be said, and puts them side by side.
+func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, lead string, names *population.Population, begun time.Time) error {
 	if f.log != "" {
 		return errors.New("--log: rehearsals side by side are several stories, and a log is of one; rehearse each plan by itself")
 	}
@@ -90,12 +102,7 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *p
 		}
 	}
 	c := rehearsal.Compare(columns[0], columns[1:]...)
-	if f.compare == "" {
-		c.Lead = f.language.Say("Intune is added a day after the beginning, and Apple's push certificate renewed at once, a day later, or four days later. Nobody has assigned profiles of Intune.")
-		if columns[0].Population.Unowned() {
-			c.Lead += " " + f.language.Say("The tenant owns no licence that entitles Intune, which it must before Intune can be added (AUTH-09): this is played as if it had bought some.")
-		}
-	}
+	c.Lead = lead
 	result := c.Result()
 	err := f.writeBeside(result, c, names)
 	if err != nil && asJSON(cmd) {
