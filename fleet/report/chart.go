@@ -361,7 +361,7 @@ func bands(s *Story, of string, on protocol.Platform) []band {
 }
 
 // rooms are how far apart the numbers of two marks are at least, in per cent of a chart that is very narrow, narrow, or wide.
-var rooms = [...]float64{12, 5.6, 2.8}
+var rooms = [...]float64{12, 5.3, 2.8}
 
 // marks numbers the marked acts from 1, and returns those that the panel of this name shows, or all where it has none; what happened
 // at one moment is one mark. A number is left out where there is no room for it, and those of the main acts come first.
@@ -412,7 +412,7 @@ func (m *mark) add(n int, text string, main bool) {
 }
 
 // Half is half the width of a mark's number in pixels.
-func (m *mark) Half() int { return 8 + 3*max(utf8.RuneCountInString(m.Number)-2, 0) }
+func (m *mark) Half() int { return 8 + 4*max(utf8.RuneCountInString(m.Number)-2, 0) }
 
 // Wide is the width of a mark's number in pixels.
 func (m *mark) Wide() int { return 2 * m.Half() }

@@ -303,7 +303,7 @@ func TestMarksOfTheMainActs(t *testing.T) {
 	if m.Text != "day 1, 00:00: added\nday 1, 00:00: now: renewed" || m.Half() != 8 {
 		t.Errorf("%+v", m)
 	}
-	if wide := (&mark{Number: "10–12"}).Half(); wide != 17 {
+	if wide := (&mark{Number: "10–12"}).Half(); wide != 20 {
 		t.Errorf("five characters: half of them are %d px", wide)
 	}
 }
