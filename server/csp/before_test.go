@@ -12,6 +12,7 @@ import (
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
+	"rollcall/protocol/windows"
 	"rollcall/server/csp"
 )
 
@@ -70,6 +71,28 @@ func TestWIN070Spelling(t *testing.T) {
 	} {
 		if got := read(t, adds(lower, "chr", "AAAA")).Install(csp.Before{Old: read(t, adds(upper, "chr", "AAAA"))}); len(got) != 0 {
 			t.Errorf("%s over %s:\n%s", lower, upper, text(got))
+		}
+	}
+}
+
+// TestAUTH27Overwritten: what a profile of the authority before had set is no longer its own where a new one has written it, and goes with that;
+// what only the old one's namesake had set is still that one's as well.
+func TestAUTH27Overwritten(t *testing.T) {
+	one, two, three := replace(config+"K/One", "int", "1"), replace(config+"K/Two", "int", "1"), replace(config+"K/Three", "int", "1")
+	past, first := []*csp.Profile{read(t, one+two)}, replace(config+"K/One", "int", "2")
+	for _, tt := range []struct {
+		name string
+		got  []windows.Command
+		want string
+	}{
+		{"it leaves", read(t, first, three).Remove(csp.Before{Past: past}), "Delete " + config + "K/One\nDelete " + config + "K/Three\n"},
+		{"another of its own has set it", read(t, first, three).Remove(csp.Before{Past: past, Kept: []*csp.Profile{read(t, first)}}), "Delete " + config + "K/Three\n"},
+		{"a version without it", read(t, three).Install(csp.Before{Past: past, Old: read(t, first, three)}), "Delete " + config + "K/One\n"},
+		{"a version without what failed", read(t, three).Install(csp.Before{Past: past, Old: read(t, three), Tried: []*csp.Profile{read(t, first)}}), "Delete " + config + "K/One\n"},
+		{"in its namesake's place", read(t, three).Install(csp.Before{Past: past, Old: read(t, one, three), Others: true}), "Replace " + config + "K/Three (int) = 1\n"},
+	} {
+		if got := text(tt.got); got != tt.want {
+			t.Errorf("%s:\n%swant\n%s", tt.name, got, tt.want)
 		}
 	}
 }

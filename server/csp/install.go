@@ -12,6 +12,7 @@ type Before struct {
 	Others bool       // Old is the authority's before: what both have alike is written again, or the device would drop it with what is left of that authority (AUTH-26, AUTH-27)
 	Tried  []*Profile // what failed under the profile's name: each of their commands may have been done, and none need be
 	Kept   []*Profile // other profiles: what they have set stays
+	Past   []*Profile // other profiles, of the authority before: what they have set stays, but for what the profile has overwritten (AUTH-27)
 }
 
 // Install returns what brings p to a device. A node that was there is replaced, never deleted and added, and one that is as it should be
@@ -23,24 +24,30 @@ func (p *Profile) Install(b Before) (out []windows.Command) {
 			out = append(out, have.over(c))
 		}
 	}
-	return append(out, gone(b.left(), append(slices.Clone(b.Kept), p))...)
+	return append(out, b.gone(nil, p)...)
 }
 
 // Remove returns what takes p off a device, with what it took or was to take the place of. A node that is missing is as it should be
 // (404).
 func (p *Profile) Remove(b Before) []windows.Command {
-	return gone(append(slices.Clone(p.Commands), b.left()...), b.Kept)
+	return b.gone(p.Commands)
 }
 
-// left is what installed the profiles of which another takes the place.
-func (b *Before) left() (commands []windows.Command) {
-	if b.Old != nil {
-		commands = slices.Clone(b.Old.Commands)
-	}
+// gone returns what deletes the nodes that were written by commands, and by the profiles of which another takes the place, where those that
+// stay did not. Of the authority before nothing stays that one of the new authority's wrote over: its time ended there.
+func (b *Before) gone(commands []windows.Command, stay ...*Profile) []windows.Command {
+	stay = append(stay, b.Kept...)
+	over := slices.Clone(commands)
 	for _, p := range b.Tried {
-		commands = append(commands, p.Commands...)
+		over = append(over, p.Commands...)
 	}
-	return commands
+	switch past := append(slices.Clone(b.Past), stay...); {
+	case b.Old == nil:
+		return gone(over, stay)
+	case b.Others: // it has overwritten none of its own authority's
+		return append(gone(b.Old.Commands, past), gone(over, stay)...)
+	}
+	return gone(append(slices.Clone(b.Old.Commands), over...), stay)
 }
 
 // gone returns what deletes the nodes that commands have written, as wholes where nothing that is kept is in them.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"testing"
+	"time"
 
 	"rollcall/protocol"
 	"rollcall/protocol/windows"
@@ -40,6 +41,38 @@ func TestAUTH26WindowsAlike(t *testing.T) {
 	p.told = nil
 	if p.sync(); writes(p) != "Replace "+policies+"One\n" {
 		t.Errorf("it is told\n%s", p.verbs())
+	}
+}
+
+// A setting that a new profile has written is no longer that of an old one, of the authority before, which has seven days: it leaves with the new
+// profile (AUTH-55), for the device takes it for the new authority's and would not drop it by itself (WIN-072). What only the old one has set
+// stays its seven days.
+func TestAUTH27WindowsOverwritten(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.profile("old", "windows.old", protocol.Configuration, document(set("Add", policies+"One", "int", "1")+set("Add", policies+"Two", "int", "1")))
+	p.sync()
+	_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
+	l.must(err)
+	p.tree[csp.NodeConfigInfo] = "255"
+	_, err = l.core.PutProfile(context.Background(), l.pnow(), server.System, server.ProfileChange{
+		Authority: protocol.SCCM, Name: "new", Family: protocol.Configuration, Identifier: "windows.new",
+		Payload: document(set("Add", policies+"One", "int", "2")), Groups: []string{"all"},
+	}, "")
+	l.must(err)
+	if p.sync(); p.tree[policies+"One"] != "2" || len(p.state().Profiles) != 2 {
+		t.Fatalf("%v, %+v\n%s", p.tree, p.state().Profiles, p.verbs())
+	}
+	_, err = l.core.TakeProfile(context.Background(), l.pnow(), server.System, server.ProfileRemoval{Authority: protocol.SCCM, Name: "new"}, "")
+	l.must(err)
+	p.told = nil
+	if p.sync(); writes(p) != "Delete "+policies+"One\n" || p.tree[policies+"Two"] != "1" || len(p.state().Profiles) != 1 {
+		t.Errorf("it leaves: %v, %+v\n%s", p.tree, p.state().Profiles, p.verbs())
+	}
+	l.setClock(l.now().Add(7 * 24 * time.Hour))
+	p.told = nil
+	if p.sync(); p.tree[policies+"Two"] != "" || len(p.state().Profiles) != 0 {
+		t.Errorf("seven days later: %v, %+v\n%s", p.tree, p.state().Profiles, p.verbs())
 	}
 }
 

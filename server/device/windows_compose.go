@@ -224,7 +224,7 @@ type job struct {
 // work says the commands of out on the wire. Those that need no message are settled.
 func (h *Handler) work(t *turn, out *delivery.Outcome) (jobs []job) {
 	one := func(c *protocol.Command) {
-		commands, err := h.commandsOf(out.State.Profiles, c)
+		commands, err := h.commandsOf(&out.State, c)
 		switch {
 		case err != nil:
 			t.settled = append(t.settled, delivery.CommandReport{Command: c.ID, Status: protocol.Failed, Final: true, Errors: err.Error()})
@@ -255,8 +255,8 @@ func (t *turn) unsendable(c windows.Command) bool {
 // errNoOrder is that Windows has nothing of the kind.
 var errNoOrder = errors.New("Windows has no such command")
 
-// commandsOf returns what a command is on the wire. have are the profiles of the device.
-func (h *Handler) commandsOf(have []delivery.Assigned, c *protocol.Command) ([]windows.Command, error) {
+// commandsOf returns what a command is on the wire to the device in state s.
+func (h *Handler) commandsOf(s *delivery.State, c *protocol.Command) ([]windows.Command, error) {
 	w := h.cfg.Server.World()
 	switch c.Kind {
 	case protocol.InstallProfile:
@@ -264,13 +264,13 @@ func (h *Handler) commandsOf(have []delivery.Assigned, c *protocol.Command) ([]w
 		if err != nil {
 			return nil, err
 		}
-		return p.Install(h.before(w, have, c.Profile)), nil
+		return p.Install(h.before(w, s, c.Profile)), nil
 	case protocol.RemoveProfile:
 		p, err := h.compiled(w, c.Profile)
 		if err != nil {
 			return nil, nil // it never was on the device
 		}
-		return p.Remove(h.before(w, have, c.Profile)), nil
+		return p.Remove(h.before(w, s, c.Profile)), nil
 	}
 	if commands := csp.Order(c.Kind, ProviderID); len(commands) > 0 {
 		return commands, nil
@@ -293,11 +293,13 @@ func (h *Handler) compiled(w *delivery.World, p protocol.Profile) (*csp.Profile,
 	return read, err
 }
 
-// before is what the profiles of a device have set on it before a command about p: that is about all with its identifier (WIN-070).
-func (h *Handler) before(w *delivery.World, have []delivery.Assigned, p protocol.Profile) (b csp.Before) {
+// before is what the profiles of the device in state s have set on it before a command about p: that is about all with its identifier
+// (WIN-070).
+func (h *Handler) before(w *delivery.World, s *delivery.State, p protocol.Profile) (b csp.Before) {
 	b.Kept = []*csp.Profile{h.trusts} // whichever profile brings the server's own authority too
-	for i := range have {
-		n, state := have[i].Profile, have[i].State
+	owner := w.OwnerOf(s)
+	for i := range s.Profiles {
+		n, state := s.Profiles[i].Profile, s.Profiles[i].State
 		if n == p || int(n) >= len(w.Profiles) {
 			continue
 		}
@@ -309,7 +311,10 @@ func (h *Handler) before(w *delivery.World, have []delivery.Assigned, p protocol
 			b.Old, b.Others = one, w.Profiles[n].Authority != w.Profiles[p].Authority
 		case same: // it is there in part, or may be
 			b.Tried = append(b.Tried, one)
-		case state != delivery.Removing && state != delivery.RemoveFailed:
+		case state == delivery.Removing || state == delivery.RemoveFailed:
+		case w.Old(n, owner) && !w.Old(p, owner):
+			b.Past = append(b.Past, one)
+		default:
 			b.Kept = append(b.Kept, one)
 		}
 	}
