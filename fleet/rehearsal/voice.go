@@ -44,7 +44,7 @@ func (vs *voices) add(i int, d any) {
 		hardware := android.Hardware{EnterpriseSpecificID: d.Who().ESID}
 		vs.pair(i, &phone{d}, vs.loop.server.AndroidDevice(hardware.ID())) // the server names it, not the device
 	case *dialect.Windows:
-		vs.pair(i, &pc{d}, d.DeviceID())
+		vs.pair(i, &pc{device: d}, d.DeviceID())
 	}
 	vs.spoke.Devices[vs.loop.places[i].platform-1]++
 }

@@ -23,7 +23,17 @@ import (
 // A pc is what of a double is Windows'. It says its first word with the request for its certificate. It comes when the rule has it come: its
 // first polls count from its enrolment, and by rule from its last contact. A renewal begins with the server's order, in a session of which
 // that is the end; the next one is under the new identity.
-type pc struct{ device *dialect.Windows }
+type pc struct {
+	device *dialect.Windows
+	over   map[overwritten]bool
+}
+
+// overwritten is a setting of a profile of the authority before that a new profile has written: it has no end of its own any more, and leaves
+// with the new one (AUTH-27). By rule a profile is one thing, and stays.
+type overwritten struct {
+	profile uint64 // its name
+	leaf    string
+}
 
 func (x *pc) dialogue() dialogue { return x.device }
 
@@ -158,8 +168,11 @@ func (x *pc) owes() bool { return false }
 
 // drops are of the profiles themselves: a device that got another in the same conversation looks after the first all the same.
 func (x *pc) drops(f *double) (rule, wire protocol.Time) {
+	x.overwrites(f)
 	for _, p := range f.loop.Device(f.index).Profiles() {
-		rule = rule.Sooner(p.Until)
+		if slices.ContainsFunc(writtenBy(f, &p), func(c *windows.Command) bool { return !x.over[overwritten{p.Name, c.Items[0].Target}] }) {
+			rule = rule.Sooner(p.Until)
+		}
 	}
 	for _, p := range x.device.Profiles() {
 		wire = wire.Sooner(p.Until)
@@ -172,13 +185,13 @@ func (x *pc) profiles(f *double) (rule, wire []string) {
 	for _, p := range x.device.Profiles() {
 		wire = append(wire, p.Node)
 	}
+	x.overwrites(f)
 	for _, p := range f.loop.Device(f.index).Profiles() {
-		read, err := csp.Read(f.loop.server.World().Profiles[p.Content].Payload)
-		if err != nil { // nothing of it has a counterpart
-			continue
-		}
-		for _, c := range leavesOf(read.Commands) {
+		for _, c := range writtenBy(f, &p) {
 			target := c.Items[0].Target
+			if x.over[overwritten{p.Name, target}] {
+				continue
+			}
 			at := slices.IndexFunc(wire, func(node string) bool { return strings.HasPrefix(target, node+"/") || target == node })
 			value, there := x.device.Setting(target)
 			if at >= 0 && there && value == c.Items[0].Data {
@@ -189,6 +202,39 @@ func (x *pc) profiles(f *double) (rule, wire []string) {
 	}
 	slices.Sort(rule)
 	return slices.Compact(rule), wire
+}
+
+// overwrites notes what new profiles have written of those that have an end.
+func (x *pc) overwrites(f *double) {
+	fresh := map[string]bool{}
+	for _, ends := range []bool{false, true} {
+		for _, p := range f.loop.Device(f.index).Profiles() {
+			if ends != (p.Until != 0) {
+				continue
+			}
+			for _, c := range writtenBy(f, &p) {
+				switch leaf := c.Items[0].Target; {
+				case !ends:
+					fresh[leaf] = true
+					delete(x.over, overwritten{p.Name, leaf})
+				case fresh[leaf]:
+					if x.over == nil {
+						x.over = map[overwritten]bool{}
+					}
+					x.over[overwritten{p.Name, leaf}] = true
+				}
+			}
+		}
+	}
+}
+
+// writtenBy are the commands of a profile that write a leaf; none: nothing of it has a counterpart.
+func writtenBy(f *double, p *agent.Profile) []*windows.Command {
+	read, err := csp.Read(f.loop.server.World().Profiles[p.Content].Payload)
+	if err != nil {
+		return nil
+	}
+	return leavesOf(read.Commands)
 }
 
 // leavesOf are the commands that write a leaf.

@@ -109,3 +109,29 @@ timeline:
 		t.Errorf("%+v", out.Wire)
 	}
 }
+
+// A new profile that sets what an old one of the authority before has set takes it over on a PC, whatever it is called: that has no end of its own
+// any more, and leaves with the new profile, also where that comes and goes within the seven days (AUTH-27, AUTH-55).
+func TestAUTH27WireOverwritten(t *testing.T) {
+	p := parsed(t, `
+until: 12d
+population: {devices: 4, mix: {windows: 100}, licences: {basic: 0, intune: 100}}
+tenant: {authority: sccm}
+profiles: [{name: rules, family: configuration}, {name: more, family: configuration}, {name: office, family: wifi}]
+timeline:
+  - {at: 0s, enrol: {over: 1h}}
+  - {at: 2h, profiles: {assign: rules, group: all}}
+  - {at: 2h, profiles: {assign: office, group: all}}
+  - {at: 2d, authority: {set: intune}}
+  - {at: 3d, profiles: {assign: more, group: all}}
+  - {at: 5d, profiles: {unassign: more, group: all}}
+  - {at: 6d, profiles: {assign: more, group: all}}
+`)
+	out := played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
+	for _, d := range out.Wire.Differences {
+		t.Error(d.String())
+	}
+	if out.Wire.Parted > 0 || out.Wire.Devices[protocol.Windows-1] != 4 {
+		t.Errorf("%+v", out.Wire)
+	}
+}
