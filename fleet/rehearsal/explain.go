@@ -36,6 +36,8 @@ func Explain(l lang.Language, line *Line) Step {
 	case line.What == string(delivery.WhatMoved) && strings.Contains(line.Detail, " to "):
 		from, to, _ := strings.Cut(line.Detail, " to ")
 		s.Text = l.Say("It moves from %s to %s", inWords(l, from), inWords(l, to))
+	case line.What == heldBack && line.Rule == protocol.RulePushExpired:
+		s.Text = l.Say("The push certificate has ended: from now on the server cannot reach it")
 	case !known:
 		s.Text = l.Retell(line.What)
 		if line.Detail != "" {
@@ -119,6 +121,8 @@ var happening = map[sight]struct{ plain, detail lang.Key }{
 	{OfServer, string(delivery.WhatMoved)}:            {plain: lang.Key("It moves to another authority")},
 	{OfServer, string(delivery.WhatReregistered)}:     {plain: lang.Key("It registers anew, with the same authority")},
 	{OfServer, string(delivery.WhatBlocked)}:          {plain: lang.Key("It is turned away: the push certificate is not renewed")},
+	{OfServer, heldBack}:                              {plain: lang.Key("It is held: until the push certificate is renewed, the server does not reach it and turns it away")},
+	{OfServer, released}:                              {plain: lang.Key("The push certificate holds it no more")},
 	{OfServer, string(delivery.WhatSupportMove)}:      {plain: lang.Key("Support has ordered its move")},
 	{OfServer, string(delivery.WhatAssignedLate)}:     {lang.Key("Something is assigned to it late"), lang.Key("Something is assigned to it late: %s")},
 	{OfServer, string(delivery.WhatUnknownReport)}:    {plain: lang.Key("It answers a command that does not wait for it any more")},

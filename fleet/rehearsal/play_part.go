@@ -50,6 +50,9 @@ type part struct {
 	world      *delivery.World         // that brings is about
 	brings     []families              // by set of the world
 	witness    func(*Contact)          // sees each conversation; nil: nobody does
+
+	// holding sees by which rule the push certificate holds a device from now on; empty: no more. nil: nobody does.
+	holding func(i int, now protocol.Time, by protocol.Rule)
 }
 
 // counts are what happened to the devices of a partition.

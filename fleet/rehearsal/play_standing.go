@@ -184,6 +184,7 @@ func (k *part) settle(i int, d *watched, now protocol.Time) {
 	life := &k.lives[u.device]
 	k.accrue(u, life, now)
 	var s Standing
+	held := life.Standing.Blocked || u.silenced
 	enrolled := d != nil && d.state.Life == delivery.Enrolled
 	if enrolled {
 		s = d.stands
@@ -200,19 +201,33 @@ func (k *part) settle(i int, d *watched, now protocol.Time) {
 	case enrolled && !s.Pending:
 		delete(k.again, i)
 	}
-	u.lacks, u.late, u.silenced = 0, 0, false
+	u.lacks, u.late = 0, 0
+	u.silenced = enrolled && silent(now, k.watch.world, d.state)
 	if !enrolled {
 		return
 	}
+	if is := s.Blocked || u.silenced; is != held && k.holding != nil {
+		k.holding(i, now, k.heldBy(k.pop.Devices[u.device].Platform, is))
+	}
 	life.Registered = d.state.Registered
 	k.clock(i, d, life, now)
-	u.silenced = silent(now, k.watch.world, d.state)
 	has := k.has(i, d.state, now)
 	if k.over(now) { // what is left of the old authority's protects no more
 		u.lost |= u.had &^ has
 	}
 	u.lacks = u.lost &^ has
 	u.late = u.lacks & k.due(d.state)
+}
+
+// heldBy is the rule by which the push certificate keeps a device of p, as it stands, from its server; empty: it does not.
+func (k *part) heldBy(p protocol.Platform, is bool) protocol.Rule {
+	switch {
+	case !is:
+		return ""
+	case k.watch.world.InGap(p):
+		return protocol.RulePushGap
+	}
+	return protocol.RulePushExpired
 }
 
 // accrue adds the time since device i was looked at last to what it stood and lacked then.
