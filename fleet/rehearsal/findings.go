@@ -193,7 +193,7 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	if at, most, all := a.busiest(); crowded(most, all, len(a.Weeks)) {
 		add(protocol.RuleRenewal, l.Say("Certificates that end in the same week"), uint64(most), most,
 			l.Say("Of %d identity certificates %s end in the week from %s: they are renewed in the weeks before, all at once.", all, l.Percent(float64(most)/float64(all)), l.Date(a.End.Add(time.Duration(at)*week).Time())),
-			l.Say("spread the enrolments over weeks; a renewal window of 42 days spreads the renewals (HST-116)"))
+			l.Say("enrol over weeks: each device renews at its first check-in in its window, so that a longer window spreads nothing (AUTH-41, HST-116)"))
 	}
 	of(isToCome)
 	of(isLeaving)
