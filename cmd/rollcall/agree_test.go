@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
@@ -93,7 +94,9 @@ var mustSee = map[string][]delivery.What{
 // histories are those of a log by what the plan calls each device. Of one that polls, what becomes of its enrolment and who manages it is in
 // order, and so is what becomes of each of its profiles; the rest is without order, what its server calls it, and
 // when its identity ends: a Windows device reports a whole package at once and renews by itself as its window opens, and both need other
-// requests than an Apple device does, so that an answer that is lost keeps them from something else.
+// requests than an Apple device does, so that an answer that is lost keeps them from something else. An identity that it has and has not
+// used yet does not count: over the wire it asks for one as its window opens (WIN-061), and by rule when it next comes, by which the server
+// takes it for renewed (WIN-065).
 func histories(log *rehearsal.Log, pop *population.Population) map[string][]string {
 	all := log.Histories()
 	for _, line := range log.Lines() { // what a history leaves out: how it came to the authority that it is registered with
@@ -114,9 +117,27 @@ func histories(log *rehearsal.Log, pop *population.Population) map[string][]stri
 				}
 			}
 		}
+		all[d.UDID] = used(all[d.UDID])
 		slices.SortStableFunc(all[d.UDID], func(a, b string) int { return strings.Compare(subject(a), subject(b)) })
 	}
 	return all
+}
+
+// used is a history without the newest identity, where the server has not seen it.
+func used(history []string) []string {
+	unseen, last := 0, -1
+	for n, line := range history {
+		switch {
+		case strings.HasPrefix(line, "device: "+string(fleet.Renewed)):
+			unseen, last = unseen+1, n
+		case strings.HasPrefix(line, "server: "+string(delivery.WhatRenewed)):
+			unseen--
+		}
+	}
+	if unseen != 1 {
+		return history
+	}
+	return slices.Delete(history, last, last+1)
 }
 
 // subject is what the lines of a history are in order about: the enrolment, or a profile as one side sees it; else a line is about itself.
