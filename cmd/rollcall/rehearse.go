@@ -233,23 +233,27 @@ func (f *rehearseFlags) whereReport(cmd *cobra.Command) error {
 	return err
 }
 
-// A listing writes a list of devices with these names.
-type listing func(w io.Writer, names *population.Population) error
+// A listing writes a list of devices, with the names that stay here or without.
+type listing func(w io.Writer, named bool) error
 
 // write writes the report, without the names that stay here, and the list to act on, with them.
 func (f *rehearseFlags) write(result *report.Result, a *rehearsal.Answers, names *population.Population) error {
-	list := func(w io.Writer, names *population.Population) error {
-		return writeEntries(w, f.language, func(entry func(rehearsal.Entry) error) error { return a.Entries(f.language, names, entry) })
+	list := func(w io.Writer, named bool) error {
+		as := a.Population
+		if named {
+			as = names
+		}
+		return writeEntries(w, f.language, func(entry func(rehearsal.Entry) error) error { return a.Entries(f.language, as, entry) })
 	}
-	return f.writeFiles(result, a.Story(f.language, a.Population), names, a.Population, list, map[string]listing{report.ListFile: list})
+	return f.writeFiles(result, a.Story(f.language, a.Population), list, map[string]listing{report.ListFile: list})
 }
 
 // writeFiles writes the list of devices with names to --csv, and into --report the page, the result and the lists beside them, by the
 // names of their files, without.
-func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, names, tokens *population.Population, list listing, beside map[string]listing) error {
-	write := func(name string, list listing, names *population.Population) error {
+func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, list listing, beside map[string]listing) error {
+	write := func(name string, list listing, named bool) error {
 		var b bytes.Buffer
-		err := list(&b, names)
+		err := list(&b, named)
 		if err == nil {
 			err = writeFile(name, b.Bytes(), 0o600)
 		}
@@ -257,7 +261,7 @@ func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, n
 	}
 	var failed error
 	if f.csv != "" {
-		if err := write(f.csv, list, names); err != nil {
+		if err := write(f.csv, list, true); err != nil {
 			failed = fmt.Errorf("--csv %s: %w", f.csv, err)
 		}
 	}
@@ -268,7 +272,7 @@ func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, n
 	err := report.WriteDir(f.report, result, story, nil, f.force)
 	for _, name := range slices.Sorted(maps.Keys(beside)) {
 		if err == nil {
-			err = write(filepath.Join(f.report, name), beside[name], tokens)
+			err = write(filepath.Join(f.report, name), beside[name], false)
 		}
 	}
 	return errors.Join(failed, err)

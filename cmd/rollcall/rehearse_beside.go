@@ -69,12 +69,14 @@ func (f *rehearseFlags) answersTo(seed uint64, pop *population.Population) (all 
 	return all, lead, nil
 }
 
-// besides plays variants, of which lead is to be said, and puts them side by side.
+// besides plays variants, of which lead is to be said, and puts them side by side. Names is the population of the first with the names
+// that stay here: of all variants, or itself.
 func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, lead string, names *population.Population, begun time.Time) error {
 	if f.log != "" {
 		return errors.New("--log: rehearsals side by side are several stories, and a log is of one; rehearse each plan by itself")
 	}
 	var columns []rehearsal.Column
+	var named []*population.Population // of each column
 	for _, v := range variants {
 		bar := newProgress(cmd.ErrOrStderr(), f.language)
 		played, err := f.play(cmd.Context(), v.plan, v.people, v.imported, bar.show)
@@ -87,16 +89,21 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, lead str
 		cpu, peak := usage()
 		one.WallSeconds, one.CPUSeconds, one.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak
 		played.Judge(one)
+		own := names
+		if names == variants[0].people {
+			own = v.people
+		}
+		if played.Devices != nil {
+			own = own.Only(played.Devices)
+		}
 		if played.Partial && len(columns) == 0 {
-			if played.Devices != nil {
-				names = names.Only(played.Devices)
-			}
-			return f.tell(cmd, one, answers, names)
+			return f.tell(cmd, one, answers, own)
 		}
 		if played.Partial {
 			v.name = f.language.Say("%s (cut short)", v.name)
 		}
 		columns = append(columns, rehearsal.Column{Name: v.name, Result: one, Answers: answers})
+		named = append(named, own)
 		if played.Partial {
 			break
 		}
@@ -104,7 +111,7 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, lead str
 	c := rehearsal.Compare(columns[0], columns[1:]...)
 	c.Lead = lead
 	result := c.Result()
-	err := f.writeBeside(result, c, names)
+	err := f.writeBeside(result, c, named)
 	if err != nil && asJSON(cmd) {
 		return err
 	}
@@ -112,19 +119,26 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, lead str
 		err = report.WriteJSON(cmd.OutOrStdout(), result)
 	} else {
 		out, color := screenOf(cmd.OutOrStdout())
-		err = errors.Join(err, report.Brief(out, result, c.Story(f.language, names), color), f.whereReport(cmd))
+		err = errors.Join(err, report.Brief(out, result, c.Story(f.language, named[0]), color), f.whereReport(cmd))
 	}
 	return errors.Join(result.ErrIn(f.language), err)
 }
 
 // writeBeside writes the report, without the names that stay here, beside it what differs for each device and what is to be done about
-// each; and with the names the one of these lists that was asked for.
-func (f *rehearseFlags) writeBeside(result *report.Result, c *rehearsal.Comparison, names *population.Population) error {
-	first := c.Columns[0]
-	list := func(rows func(lang.Language, *population.Population, func(cells []string) error) error) listing {
-		return func(w io.Writer, names *population.Population) error {
+// each; and with the names, which are of each column, the one of these lists that was asked for.
+func (f *rehearseFlags) writeBeside(result *report.Result, c *rehearsal.Comparison, names []*population.Population) error {
+	tokens := make([]*population.Population, len(c.Columns))
+	for k := range c.Columns {
+		tokens[k] = c.Columns[k].Population
+	}
+	list := func(rows func(lang.Language, []*population.Population, func(cells []string) error) error) listing {
+		return func(w io.Writer, named bool) error {
+			as := tokens
+			if named {
+				as = names
+			}
 			out := csv.NewWriter(w)
-			err := rows(f.language, names, func(cells []string) error {
+			err := rows(f.language, as, func(cells []string) error {
 				for i, cell := range cells {
 					cells[i] = harmless(cell)
 				}
@@ -139,5 +153,5 @@ func (f *rehearseFlags) writeBeside(result *report.Result, c *rehearsal.Comparis
 	if f.compare != "" {
 		asked = differences
 	}
-	return f.writeFiles(result, c.Story(f.language, first.Population), names, first.Population, asked, map[string]listing{report.ListFile: entries, report.DifferencesFile: differences})
+	return f.writeFiles(result, c.Story(f.language, tokens[0]), asked, map[string]listing{report.ListFile: entries, report.DifferencesFile: differences})
 }

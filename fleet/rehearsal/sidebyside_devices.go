@@ -125,8 +125,8 @@ func (c *Comparison) difference() (d difference) {
 }
 
 // Differences calls f with a row of cells for each device that differs between the columns, after a row of headings, until f fails.
-// Names are those of names. Durations are in hours.
-func (c *Comparison) Differences(l lang.Language, names *population.Population, f func(cells []string) error) error {
+// Names are those of names, by column. Durations are in hours.
+func (c *Comparison) Differences(l lang.Language, names []*population.Population, f func(cells []string) error) error {
 	head := []string{l.Say("device"), l.Say("user")}
 	for _, what := range [...]lang.Key{lang.Key("outcome: %s"), lang.Key("moved after hours: %s"), lang.Key("longest wait hours: %s"), lang.Key("blocked hours: %s"), lang.Key("unprotected hours: %s")} {
 		for _, column := range c.Columns {
@@ -144,7 +144,7 @@ func (c *Comparison) Differences(l lang.Language, names *population.Population, 
 				lives[k] = &Life{}
 			}
 		}
-		cells := []string{names.Devices[i].Name, userName(names, i)}
+		cells := []string{names[0].Devices[i].Name, userName(names[0], i)}
 		for k := range lives {
 			cells = append(cells, l.Say(fates[c.life(k, i).fate()]))
 		}
@@ -166,12 +166,12 @@ func (c *Comparison) Differences(l lang.Language, names *population.Population, 
 }
 
 // Entries calls f with a row of cells for each device about which something is to be done, by each column, which the last cell names,
-// after a row of headings, until f fails. Names are those of names, which is the population of all columns.
-func (c *Comparison) Entries(l lang.Language, names *population.Population, f func(cells []string) error) error {
+// after a row of headings, until f fails. Names are those of names, by column: the population of each, with or without tokens.
+func (c *Comparison) Entries(l lang.Language, names []*population.Population, f func(cells []string) error) error {
 	err := f([]string{l.Say("device"), l.Say("user"), l.Say("reason"), l.Say("action"), l.Say("answer")})
-	for _, column := range c.Columns {
+	for k, column := range c.Columns {
 		if err == nil {
-			err = column.Answers.Entries(l, names, func(e Entry) error { return f([]string{e.Device, e.User, e.Reason, e.Action, column.Name}) })
+			err = column.Answers.Entries(l, names[k], func(e Entry) error { return f([]string{e.Device, e.User, e.Reason, e.Action, column.Name}) })
 		}
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/fleet/population"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
 	"rollcall/protocol/lang"
@@ -39,14 +40,14 @@ func TestSideBySide(t *testing.T) {
 		t.Errorf("%+v; want 10 from blocked to come, and 550", d)
 	}
 	var rows [][]string
-	if err := c.Differences(lang.English, late.Population, func(cells []string) error { rows = append(rows, cells); return nil }); err != nil {
+	if err := c.Differences(lang.English, []*population.Population{late.Population, soon.Population}, func(cells []string) error { rows = append(rows, cells); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if len(rows) != 1+d.devices || !slices.Equal(rows[1][:4], []string{"device-8", "user-4", "blocked", "to come"}) || rows[1][8] != "24.00" || rows[1][9] != "" {
 		t.Errorf("%d rows, the first %q", len(rows), rows[1])
 	}
 	stop := errors.New("stop")
-	if err := c.Differences(lang.English, late.Population, func([]string) error { return stop }); err != stop {
+	if err := c.Differences(lang.English, []*population.Population{late.Population, soon.Population}, func([]string) error { return stop }); err != stop {
 		t.Errorf("a row that cannot be written: %v", err)
 	}
 	same := Compare(column("a", late), column("b", late))
@@ -90,7 +91,7 @@ func TestDifferences(t *testing.T) {
 			}
 			c := Compare(of(func(*Life) {}), of(tt.change))
 			var got []string
-			if err := c.Differences(lang.English, base.Population, func(cells []string) error { got = cells; return nil }); err != nil {
+			if err := c.Differences(lang.English, []*population.Population{base.Population, base.Population}, func(cells []string) error { got = cells; return nil }); err != nil {
 				t.Fatal(err)
 			}
 			want := append([]string{"device-9", "user-1"}, tt.want...)
@@ -122,6 +123,36 @@ func TestSideBySideOtherPopulation(t *testing.T) {
 	lead := strings.Join(s.Lead, " ")
 	if !strings.Contains(s.Headline, "0 of 19 devices") || !strings.Contains(lead, "1 of 20 devices of a are not in b") || !strings.Contains(lead, "1 of 20 devices of b are not in a. The lists do not name them.") {
 		t.Errorf("headline %q, lead %q: they do not say that the populations differ", s.Headline, s.Lead)
+	}
+}
+
+// The list to act on names each column's devices by the column's own population: one of another plan, or the part of the first's that
+// was played before the story was cut short.
+func TestEntriesOfOtherPopulation(t *testing.T) {
+	part := invented(10)
+	part.Lives, part.Population = part.Lives[5:], part.Population.Only([]int{5, 6, 7, 8, 9})
+	other := invented(12)
+	for i := range other.Population.Devices {
+		other.Population.Devices[i].Name = "another"
+	}
+	for name, tt := range map[string]struct {
+		second *Played
+		want   []string // its devices, all of which have something to act on
+	}{
+		"a part of the first's": {part, []string{"device-6", "device-7", "device-8", "device-9", "device-10"}},
+		"one of its own":        {other, slices.Repeat([]string{"another"}, 12)},
+	} {
+		first := invented(10)
+		c := Compare(column("a", first), column("b", tt.second))
+		var got []string
+		if err := c.Entries(lang.English, []*population.Population{first.Population, tt.second.Population}, func(cells []string) error {
+			if cells[4] == "b" {
+				got = append(got, cells[0])
+			}
+			return nil
+		}); err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, tt.want)
+		}
 	}
 }
 
