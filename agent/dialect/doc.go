@@ -60,7 +60,10 @@
 // A device with the habit Ordered, which a real machine is, leaves management only by an answer that its server signed for it
 // (header Rollcall-Order, HST-027): what others take for their removal is a failed request, and a command that erases or removes the
 // enrolment profile without the signature is reported as failed. It says good-bye after such a 403 too, so that the server hears of it.
-// One whose server knows no such header leaves by its user's hand alone.
+// One whose server knows no such header leaves by its user's hand alone. An update of its enrolment profile that brings another key of
+// orders, other authorities or pins, or SCEP of another host is reported as failed, though Apple's devices take all but the first (apple.md
+// section 11), and so is an identity that none of its authorities signed. A Windows machine takes no new root with a renewal, and stays with
+// the host that it was enrolled with.
 //
 // When the answer to the first word of a renewed identity is lost, the device tries again with the new identity
 // and falls back to the old one only when the new one was refused: the server may have retired the old one (AUTH-41,

@@ -114,6 +114,12 @@ func (d *Apple) take(o *opened) (*apple.Payload, error) {
 	if in.bond, in.uuids, err = o.bondOf(mdm.MDM); err != nil {
 		return nil, err
 	}
+	if d.bonded() && d.habits.Ordered {
+		b := d.bond.Value()
+		if err := b.keeps(&in.bond, scep.SCEP); err != nil {
+			return nil, fmt.Errorf("profile %q: %w", o.Identifier, err)
+		}
+	}
 	d.incoming = in
 	return scep, nil
 }
@@ -211,6 +217,9 @@ func (d *Apple) GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Certif
 		return
 	}
 	in := d.incoming
+	if err == nil && d.bonded() && d.habits.Ordered && !issuedBy(in.bond.anchors, c) {
+		err = errStranger
+	}
 	if err == nil {
 		in.key, err = packKey(key)
 	}

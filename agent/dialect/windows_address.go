@@ -44,16 +44,22 @@ func (d *Windows) shows(r *Request) {
 // is taken after each failure. Where no session could go, none does: a device that believed such an address would be out of
 // management for good (HST-120).
 func (d *Windows) address() string {
+	first := d.account.Value().address
 	if list := d.tree.value(d.node("ManagementServerAddressList")); list != "" {
 		all := strings.FieldsFunc(list, func(r rune) bool { return r == '<' || r == '>' })
-		if all = slices.DeleteFunc(all, func(s string) bool { return !secure(s) }); len(all) > 0 {
+		if all = slices.DeleteFunc(all, func(s string) bool { return !d.follows(first, s) }); len(all) > 0 {
 			return all[int(d.failures)%len(all)]
 		}
 	}
-	if moved := d.tree.value(d.node("ManagementServiceAddress")); secure(moved) {
+	if moved := d.tree.value(d.node("ManagementServiceAddress")); d.follows(first, moved) {
 		return moved
 	}
-	return d.account.Value().address
+	return first
+}
+
+// follows tells whether the device goes to moved in the place of first: a real machine stays with the host that it was enrolled with.
+func (d *Windows) follows(first, moved string) bool {
+	return secure(moved) && (d.habits.Seal == "" || sameHost(first, moved))
 }
 
 // managementURL is the address with what Windows appends.

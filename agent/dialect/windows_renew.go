@@ -24,7 +24,7 @@ const (
 // renew begins a renewal: discovery first (WIN-062), then a new key's request signed by the identity in use.
 func (d *Windows) renew(out *Act) {
 	discovery := d.account.Value().discovery
-	if moved := d.tree.value(pathRenew + "ServerURL"); secure(moved) {
+	if moved := d.tree.value(pathRenew + "ServerURL"); d.follows(discovery, moved) {
 		discovery = moved
 	}
 	d.winTask = &winTask{enrolling: enrolling{renews: true, discovery: discovery}}
@@ -40,7 +40,12 @@ func (d *Windows) replaced(p *windows.Provisioning, c *x509.Certificate, r *Resp
 		d.giveUp(fmt.Errorf("the document is no renewal of this identity: %w", windows.ECertificateStore), r, out)
 		return
 	}
-	if root := string(p.Root); root != "" && !strings.Contains(d.account.Value().anchors, root) {
+	anchors := d.account.Value().anchors
+	if d.habits.Seal != "" && (!issuedBy(anchors, c) || !strings.Contains(anchors, string(p.Root))) { // a machine's authority stays what it was (HST-027)
+		d.giveUp(fmt.Errorf("%w: %w", errStranger, windows.ECertificateStore), r, out)
+		return
+	}
+	if root := string(p.Root); root != "" && !strings.Contains(anchors, root) {
 		a := d.account.Value()
 		a.anchors += root
 		d.account = unique.Make(a)
