@@ -96,6 +96,9 @@ func (m *maker) add(counts plan.ByPlatform, user bool, like Device) {
 				d.User = Nobody
 				d.Enrolment, d.Traits = userlessWay(d.Platform)
 				d.Ownership = Company
+				if d.Platform == protocol.Android && d.Registered == protocol.Office365 { // the way of its user who left: BMS has no other (AUTH-46)
+					d.Enrolment, d.Traits = ByUser, 0
+				}
 			}
 		}
 		m.progresses(to - from)

@@ -367,3 +367,17 @@ func TestHST118Partitions(t *testing.T) {
 		})
 	}
 }
+
+// A plan's userless Android devices that Basic Mobility and Security manages already came by a user who has left: it takes none of Google's
+// interface (AUTH-46), and where they are they stay (AUTH-18).
+func TestAUTH18UserlessAndroidAlready(t *testing.T) {
+	for _, tenant := range []string{"{authority: office365}", "{authority: intune}", "{authority: office365, coexistence: true}"} {
+		p := parsed(t, "until: 3d\ntenant: "+tenant+"\npopulation: {devices: 1, mix: {android: 100}, already: {userless: {android: 4, registered: "+map[bool]string{true: "intune", false: "office365"}[strings.Contains(tenant, "authority: intune")]+"}}}\ntimeline: [{at: 0s, enrol: {over: 1h}}]\n")
+		out := played(t, rehearsal.Config{Plan: p})
+		for i := range out.Lives {
+			if l := &out.Lives[i]; !l.Enrolled {
+				t.Errorf("%s: device %d: %s", tenant, i, l.Why())
+			}
+		}
+	}
+}
