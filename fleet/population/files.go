@@ -2,6 +2,8 @@ package population
 
 import (
 	"archive/zip"
+	"bufio"
+	"bytes"
 	"io"
 	"io/fs"
 	"os"
@@ -184,15 +186,19 @@ func (f input) text() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !strings.EqualFold(path.Ext(f.name), ".zip") {
-		return textFile{plainText(file), file}, nil
+	from := io.Reader(file)
+	if strings.EqualFold(path.Ext(f.name), ".zip") {
+		if from, err = unzip(file); err != nil {
+			file.Close()
+			return nil, plan.Errors{{File: f.path, Rule: ruleExport, Message: err.Error()}}
+		}
 	}
-	packed, err := unzip(file)
-	if err != nil {
+	plain, ok := plainText(from)
+	if !ok {
 		file.Close()
-		return nil, plan.Errors{{File: f.path, Rule: ruleExport, Message: err.Error()}}
+		return nil, plan.Errors{{File: f.path, Line: 1, Column: 1, Rule: ruleExport, Message: "not UTF-8; save the file as UTF-8"}}
 	}
-	return textFile{plainText(packed), file}, nil
+	return textFile{plain, file}, nil
 }
 
 // unzip finds the CSV in a zip.
@@ -222,7 +228,13 @@ type textFile struct {
 	io.Closer
 }
 
-// plainText takes off a byte order mark, and makes UTF-8 of the UTF-16 that PowerShell's > writes.
-func plainText(r io.Reader) io.Reader {
-	return transform.NewReader(r, unicode.BOMOverride(transform.Nop))
+// plainText takes off a byte order mark, also one that a converter has put before the file's own, and makes UTF-8 of the UTF-16 that
+// PowerShell's > writes. Without a mark UTF-16 is not ok: one byte of two is zero.
+func plainText(r io.Reader) (plain io.Reader, ok bool) {
+	b := bufio.NewReader(transform.NewReader(r, unicode.BOMOverride(transform.Nop)))
+	head, _ := b.Peek(4)
+	if bytes.HasPrefix(head, []byte("\ufeff")) {
+		b.Discard(len("\ufeff"))
+	}
+	return b, bytes.IndexByte(head, 0) < 0
 }

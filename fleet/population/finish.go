@@ -39,6 +39,7 @@ const (
 	OtherAuthority  DoubtKind = "authority"
 	UnitsShort      DoubtKind = "units"
 	EarlyMoment     DoubtKind = "moment_of_export"
+	LateMoment      DoubtKind = "moment_after_contacts"
 	LongCertificate DoubtKind = "certificate_too_long"
 	LateUpload      DoubtKind = "push_certificate_after_export"
 	LateChange      DoubtKind = "change_after_export"
@@ -109,13 +110,20 @@ func (im *importer) finish(files *export) {
 	}
 }
 
-// moment doubts that of the export where most devices have been in contact, or have enrolled, after it.
+// moment doubts that of the export where most devices have been in contact, or have enrolled, after it, or all of them long before.
 func (im *importer) moment() {
-	p, after := im.pop, 0
+	p, after, last := im.pop, 0, protocol.Time(0)
 	for i := range p.Devices {
-		if d := &p.Devices[i]; max(d.Contact.Earliest, d.Enrolled) > p.Tenant.AsOf.Add(oneDay) {
+		d := &p.Devices[i]
+		at := max(d.Contact.Earliest, d.Enrolled)
+		last = max(last, at)
+		if at > p.Tenant.AsOf.Add(oneDay) {
 			after++
 		}
+	}
+	if silence := p.Tenant.AsOf.Sub(last); last != 0 && silence > 90*oneDay && len(p.Devices) > 1 { // so nobody in it could be reached (AUTH-38)
+		im.doubt(LateMoment, -1, lang.Later("the moment of the export (%s) is %d days after every last contact and enrolment in it; taken as it is written", p.Tenant.AsOf.Time().Format(time.DateOnly), int(silence/oneDay)),
+			lang.Later("it was earlier: mend asOf, or give the moment by --as-of"))
 	}
 	if im.early = after > 1 && 2*after > len(p.Devices); im.early { // else it may be the device that is wrong
 		im.doubt(EarlyMoment, -1, lang.Later("the moment of the export (%s) is before the enrolment or the last contact of %d of %d devices; taken as it is written", p.Tenant.AsOf.Time().Format(time.DateOnly), after, len(p.Devices)),

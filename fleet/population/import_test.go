@@ -116,6 +116,7 @@ func TestImportForms(t *testing.T) {
 			"PowerShell":        pascal("[" + list + "]"),
 			"byte order mark":   "\ufeff" + string(original),
 			"UTF-16":            utf16LE(string(original)),
+			"two marks":         utf16LE("\ufeff" + string(original)),
 			"many empty pages":  strings.Repeat(`{"value":[]}`, 3) + string(original),
 			"members, reversed": `{"@odata.context":"[{\"value\":[", "x":{"y":[{"value":[{}]}]}, "value":[` + list + `]}`,
 		} {
@@ -125,6 +126,18 @@ func TestImportForms(t *testing.T) {
 					t.Errorf("differs from the page (-want +got):\n%s", diff)
 				}
 			})
+		}
+	}
+}
+
+// UTF-16 without its mark is no UTF-8, and that is said, not what a reader of CSV or JSON makes of it (HST-122).
+func TestHST122UTF16WithoutMark(t *testing.T) {
+	for folder, file := range map[string]string{"testdata/coexistence": "managedDevices.json", "testdata/console": "DevicesWithInventory.csv"} {
+		data, err := os.ReadFile(filepath.Join(folder, file))
+		must(t, err)
+		_, err = Import(Options{Path: copyFolder(t, folder, file, utf16LE(strings.TrimPrefix(string(data), "\ufeff"))[2:])})
+		if err == nil || !strings.Contains(err.Error(), file+":1:1: not UTF-8; save the file as UTF-8 (HST-122)") {
+			t.Errorf("%s: %v", file, err)
 		}
 	}
 }

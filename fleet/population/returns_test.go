@@ -124,6 +124,21 @@ func TestHST122EarlyMoment(t *testing.T) {
 	}
 }
 
+// A moment long after all that the export has is doubted: nobody in it could be reached any more (HST-122, AUTH-38).
+func TestHST122LateMoment(t *testing.T) {
+	const csv = "Device ID,Enrollment date,Last check-in,Managed by,Ownership,OS,Primary user UPN\n" +
+		"d1,2026-01-01T00:00:00Z,2026-05-01T00:00:00Z,Intune,Personal,iOS,a@example.com\nd2,2026-09-01T00:00:00Z,,Intune,Personal,iOS,a@example.com\n"
+	for moment, want := range map[string]bool{"2026-11-29T00:00:00Z": false, "2026-12-02T00:00:00Z": true} {
+		p, err := load(Options{Path: "FOLDER", AsOf: mustTime(moment)}, fstest.MapFS{"a.csv": {Data: []byte(csv)}}, "", BMSLicence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(p.Doubts, func(d Doubt) bool { return d.Kind == LateMoment }); got != want {
+			t.Errorf("%s: doubts %v, want one about the moment: %t", moment, p.Doubts, want)
+		}
+	}
+}
+
 // Certificates that cannot have been there at the moment of an export are doubted, and of a push certificate no more is taken than a
 // renewed one can outlive; what just can have been is not doubted (HST-122, AUTH-33, AUTH-40).
 func TestHST122MomentBeforeCertificates(t *testing.T) {
