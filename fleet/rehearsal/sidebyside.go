@@ -142,15 +142,27 @@ func (c *Comparison) Story(l lang.Language, names *population.Population) *repor
 	return s
 }
 
-// others says what cannot be compared, where two plans have different lengths or populations.
+// others says what cannot be compared, where columns have different lengths or populations.
 func (c *Comparison) others(l lang.Language) (said []string) {
+	d, first := &c.differ, &c.Columns[0]
+	for k := range c.Columns {
+		other := &c.Columns[k]
+		if first.lasted() == other.lasted() {
+			continue
+		}
+		parts := []string{l.Say("%s ends after %s, and %s after %s: what grows with time, such as hours without protection, cannot be compared.", first.Name, l.Span(first.lasted()), other.Name, l.Span(other.lasted()))}
+		if !other.Partial {
+			parts = append(parts, l.Say("Give both plans the same until."))
+		}
+		if d.byLength > 0 {
+			parts = append(parts, l.Say("Of the devices that fare differently %d may do so for this reason alone.", d.byLength))
+		}
+		said = append(said, strings.Join(parts, " "))
+	}
 	if len(c.Columns) > 2 || c.Columns[1].Partial {
-		return nil
+		return said
 	}
-	d, first, second := &c.differ, &c.Columns[0], &c.Columns[1]
-	if first.lasted() != second.lasted() {
-		said = append(said, l.Say("%s ends after %s, and %s after %s: what grows with time, such as hours without protection, cannot be compared. Give both plans the same until.", first.Name, l.Span(first.lasted()), second.Name, l.Span(second.lasted())))
-	}
+	second := &c.Columns[1]
 	var parts []string
 	if d.lost > 0 {
 		parts = append(parts, l.Say("%d of %d {device|devices} of %s are not in %s.", d.lost, len(first.Lives), first.Name, second.Name))
@@ -184,7 +196,7 @@ func (c *Comparison) headline(l lang.Language) string {
 func (c *Comparison) Sections() map[string]any {
 	columns := []any{}
 	for _, column := range c.Columns {
-		columns = append(columns, map[string]any{"name": column.Name, "plan": column.Plan.Name, "event_log_sha256": column.LogSHA256, "devices": column.Result.Devices, "checkins": column.Result.CheckIns, "limits": column.Result.Limits, "answers": column.Sections()["answers"]})
+		columns = append(columns, map[string]any{"name": column.Name, "plan": column.Plan.Name, "event_log_sha256": column.LogSHA256, "virtual_seconds": column.Result.VirtualSeconds, "devices": column.Result.Devices, "checkins": column.Result.CheckIns, "limits": column.Result.Limits, "answers": column.Sections()["answers"]})
 	}
 	sections := map[string]any{"columns": columns, "export": exportSection(c.Columns[0].Population)}
 	if len(c.Columns) == 2 {
@@ -192,7 +204,7 @@ func (c *Comparison) Sections() map[string]any {
 		for _, x := range c.differ.turns {
 			turns = append(turns, map[string]any{"first": lang.English.Say(fates[x.ends[0]]), "second": lang.English.Say(fates[x.ends[1]]), "devices": x.devices})
 		}
-		sections["differences"] = map[string]any{"devices": c.differ.devices, "not_in_both": c.differ.lost + c.differ.added, "outcomes": turns}
+		sections["differences"] = map[string]any{"devices": c.differ.devices, "perhaps_by_length": c.differ.byLength, "not_in_both": c.differ.lost + c.differ.added, "outcomes": turns}
 	}
 	return sections
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/fleet/population"
+	"rollcall/protocol"
 	"rollcall/protocol/lang"
 )
 
@@ -71,6 +72,25 @@ func (c *Comparison) differs(i int) bool {
 	return false
 }
 
+// byLength tells whether a device of two columns may fare differently for no other reason than that one story is longer: it ended alike,
+// or moved after the shorter had ended, and what it waited, was held and was without protection for longer fits into the rest.
+func (c *Comparison) byLength(i int) bool {
+	short, long := 0, 1
+	if c.Columns[0].lasted() > c.Columns[1].lasted() {
+		short, long = 1, 0
+	}
+	ended := c.Columns[short].lasted()
+	rest := c.Columns[long].lasted() - ended
+	a, b := c.life(short, i), c.life(long, i)
+	if rest == 0 || a == nil || b == nil {
+		return false
+	}
+	fits := func(a, b, rest time.Duration) bool { return b-a > -leastDifference && b-a < rest+leastDifference }
+	alike := a.fate() == b.fate() && (c.took(long, b)-c.took(short, a)).Abs() < leastDifference
+	moved := a.fate() == hasToCome && b.fate() == hasMoved && c.took(long, b) >= ended
+	return (alike || moved) && fits(c.waited(short, a), c.waited(long, b), rest) && fits(a.held(), b.held(), rest) && fits(a.bare(), b.bare(), rest*time.Duration(len(protocol.Families)))
+}
+
 // took is when the device moved first, from the start; 0: it did not.
 func (c *Comparison) took(column int, l *Life) time.Duration {
 	if l == nil || !l.Moved || l.MovedAt == 0 {
@@ -98,6 +118,7 @@ type turn struct {
 type difference struct {
 	turns       []turn // of devices that end otherwise; the most first
 	devices     int    // of both columns, those that fare differently
+	byLength    int    // of these, those that may do so by the length of the stories alone
 	lost, added int    // those of the first alone, and of the second alone
 }
 
@@ -106,7 +127,7 @@ func (c *Comparison) difference() (d difference) {
 	n := map[[2]fate]int{}
 	for i := range c.Columns[0].Lives {
 		a, b := c.life(0, i).fate(), c.life(1, i).fate()
-		if a != b {
+		if a != b && !(b == absent && c.Columns[1].Partial) { // which was not played, and has no end
 			n[[2]fate{a, b}]++
 		}
 		switch {
@@ -114,6 +135,7 @@ func (c *Comparison) difference() (d difference) {
 			d.lost++
 		case c.differs(i):
 			d.devices++
+			d.byLength += one(c.byLength(i))
 		}
 	}
 	for ends, devices := range n {

@@ -126,6 +126,58 @@ func TestSideBySideOtherPopulation(t *testing.T) {
 	}
 }
 
+// Of devices that fare differently it is told how many may do so by the length of the stories alone, whichever is the longer; and those
+// that a story cut short has not played have no end there.
+func TestDifferencesByLength(t *testing.T) {
+	const day = 24 * time.Hour
+	of := func(length time.Duration, l Life) Column {
+		p := invented(9)
+		p.Lives, p.Population.Devices = p.Lives[8:], p.Population.Devices[8:]
+		p.End = p.Start.Add(length)
+		p.Lives[0] = l
+		return column("a", p)
+	}
+	start := invented(9).Start
+	bare := func(d time.Duration) Life {
+		return Life{Enrolled: true, lack: &Lack{Unprotected: [6]time.Duration{protocol.Email: d}}}
+	}
+	came := Life{Enrolled: true, Standing: Standing{Moved: true}, FirstPending: start.Add(day), MovedAt: start.Add(6 * day)}
+	early := came
+	early.MovedAt = start.Add(4 * day)
+	waits := Life{Enrolled: true, Standing: Standing{Pending: true}, FirstPending: start.Add(day)}
+	for name, tt := range map[string]struct {
+		short, long Life
+		want        int
+	}{
+		"without protection to the end of both":  {bare(4 * day), bare(6 * day), 1},
+		"for longer than the rest could add":     {bare(time.Hour), bare(14 * day), 0},
+		"in the shorter story for longer":        {bare(4 * day), bare(3 * day), 0},
+		"it moved after the shorter had ended":   {waits, came, 1},
+		"it moved before":                        {waits, early, 0},
+		"another end":                            {bare(4 * day), Life{Enrolled: true, MustEnrol: true}, 0},
+		"held for longer than the rest could be": {bare(0), Life{Enrolled: true, Blocked: 3 * day}, 0},
+		"held for no longer than the rest":       {bare(0), Life{Enrolled: true, Blocked: day}, 1},
+	} {
+		short, long := of(5*day, tt.short), of(7*day, tt.long)
+		for _, c := range []*Comparison{Compare(short, long), Compare(long, short)} {
+			lead := strings.Join(c.Story(lang.English, short.Population).Lead, " ")
+			if d := c.differ; d.devices != 1 || d.byLength != tt.want || strings.Contains(lead, "1 may do so for this reason alone") != (tt.want == 1) {
+				t.Errorf("%s: %+v, want %d by length; %q", name, d, tt.want, lead)
+			}
+		}
+		if d := Compare(long, of(7*day, tt.short)).differ; d.byLength != 0 {
+			t.Errorf("%s, of one length: %d", name, d.byLength)
+		}
+	}
+	whole, part := invented(10), invented(10)
+	part.Lives, part.Population, part.Partial = part.Lives[5:], part.Population.Only([]int{5, 6, 7, 8, 9}), true
+	part.End = part.Start.Add(5 * day)
+	c := Compare(column("whole", whole), column("part", part))
+	if lead := strings.Join(c.Story(lang.English, whole.Population).Lead, " "); c.differ.turns != nil || !strings.Contains(lead, "whole ends after 14 days, and part after 5 days") || strings.Contains(lead, "the same until") {
+		t.Errorf("cut short: %+v, %q", c.differ, lead)
+	}
+}
+
 // The list to act on names each column's devices by the column's own population: one of another plan, or the part of the first's that
 // was played before the story was cut short.
 func TestEntriesOfOtherPopulation(t *testing.T) {
