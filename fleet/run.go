@@ -167,7 +167,7 @@ func (f *Fleet) play(ctx context.Context, now protocol.Time) (played bool, err e
 			continue // part of one that was said before
 		}
 		f.mu.Lock()
-		f.done = append(f.done, Act{now, a.Name, strings.TrimSpace(a.Text + " " + f.outcome), a.Rule, a.fault})
+		f.done = append(f.done, Act{now, a.Name, strings.TrimSpace(a.Text + " " + f.outcome), a.Rule, a.fault, a.main})
 		f.mu.Unlock()
 	}
 	return played, nil

@@ -216,3 +216,22 @@ func TestAUTH19SayUserless(t *testing.T) {
 		}
 	}
 }
+
+// What a change is about are the authority and the push certificates that are taken; a refused upload is a lesson beside it.
+func TestIsMain(t *testing.T) {
+	for _, tt := range []struct {
+		action plan.Action
+		want   bool
+	}{
+		{plan.Action{Authority: &plan.Setting{}}, true},
+		{plan.Action{APNs: &plan.Upload{Upload: plan.Renewed}}, true},
+		{plan.Action{APNs: &plan.Upload{Upload: plan.OtherTopic}}, true},
+		{plan.Action{APNs: &plan.Upload{Upload: plan.OtherAppleID}}, false},
+		{plan.Action{APNs: &plan.Upload{Upload: plan.Expired}}, false},
+		{plan.Action{Profiles: &plan.Assignment{}}, false},
+	} {
+		if got := IsMain(&tt.action); got != tt.want {
+			t.Errorf("%+v: %t, want %t", tt.action, got, tt.want)
+		}
+	}
+}

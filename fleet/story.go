@@ -34,6 +34,7 @@ type act struct {
 	at protocol.Time
 	Words
 	fault bool
+	main  bool
 	do    func(ctx context.Context, now protocol.Time) error // nil: the population knows who and when. It may leave f.outcome
 }
 
@@ -44,10 +45,16 @@ type Act struct {
 	Text  string        // why it matters; empty: said before
 	Rule  protocol.Rule // empty: none
 	Fault bool          // something went wrong on purpose, or ceased to
+	Main  bool          // it is what a change is about; see [IsMain]
 }
 
 // errNoSwitch refuses a plan that needs a server of our own.
 var errNoSwitch = errors.New("the plan stops or restarts the server, which only lab can do")
+
+// IsMain tells whether an action is what a change is about: it sets the authority, or brings a push certificate that is taken.
+func IsMain(a *plan.Action) bool {
+	return a.Authority != nil || a.APNs != nil && !a.APNs.Upload.Refused()
+}
 
 // script returns what the plan does, in order of time; at the same time in the plan's order.
 func (f *Fleet) script() ([]act, error) {
@@ -68,7 +75,7 @@ func (f *Fleet) script() ([]act, error) {
 			continue
 		}
 		if w := f.cast.Say(a); w.Name != "" {
-			list = append(list, act{at: f.start.Add(time.Duration(a.At)), Words: w, do: do})
+			list = append(list, act{at: f.start.Add(time.Duration(a.At)), Words: w, main: IsMain(a), do: do})
 		}
 	}
 	for i := range f.plan.Faults {
@@ -78,9 +85,9 @@ func (f *Fleet) script() ([]act, error) {
 		}
 		at, length := f.start.Add(time.Duration(f.plan.Faults[i].At)), time.Duration(f.plan.Faults[i].For)
 		begins, ends := SayFault(&f.plan.Faults[i])
-		list = append(list, act{at, begins, true, func(ctx context.Context, _ protocol.Time) error { return turn(ctx, true) }})
+		list = append(list, act{at: at, Words: begins, fault: true, do: func(ctx context.Context, _ protocol.Time) error { return turn(ctx, true) }})
 		if length > 0 {
-			list = append(list, act{at.Add(length), ends, true, func(ctx context.Context, _ protocol.Time) error { return turn(ctx, false) }})
+			list = append(list, act{at: at.Add(length), Words: ends, fault: true, do: func(ctx context.Context, _ protocol.Time) error { return turn(ctx, false) }})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b act) int { return cmp.Compare(a.at, b.at) })

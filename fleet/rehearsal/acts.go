@@ -18,7 +18,7 @@ import (
 func (t *telling) acts() (acts []report.Act) {
 	var done []report.Act
 	for _, a := range t.Fleet.Acts() {
-		act := report.Act{At: a.At.Sub(t.Start), Title: t.Retell(a.Name), Text: t.Retell(a.Text), Mark: !a.Fault && len(t.Plan.Acts) == 0, Main: isMain(a.Rule)}
+		act := report.Act{At: a.At.Sub(t.Start), Title: t.Retell(a.Name), Text: t.Retell(a.Text), Mark: !a.Fault && len(t.Plan.Acts) == 0, Main: a.Main}
 		if a.Rule != "" {
 			act.Rules = []string{string(a.Rule)}
 		}

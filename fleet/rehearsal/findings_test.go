@@ -34,7 +34,7 @@ func invented(n int) *Played {
 		Plan: &plan.Plan{Name: "invented", Seed: 7, Until: plan.Duration(14 * 24 * hour)}, Population: &population.Population{Total: n}, Seed: 7,
 		Start: start, End: at(14 * 24 * hour), Gaps: []fleet.Gap{{Opened: at(hour), Closed: at(4 * 24 * hour)}},
 		Acts: []fleet.Act{
-			{At: at(hour), Name: "Intune is added beside Basic Mobility and Security", Text: "Each user's licences decide from now on; devices keep working as they are until their next completed check-in. The gap opens: Apple devices get 503.", Rule: "AUTH-04"}, {At: at(4 * 24 * hour), Name: "A renewed push certificate is uploaded", Rule: protocol.RuleGapClosed},
+			{At: at(hour), Name: "Intune is added beside Basic Mobility and Security", Text: "Each user's licences decide from now on; devices keep working as they are until their next completed check-in. The gap opens: Apple devices get 503.", Rule: "AUTH-04", Main: true}, {At: at(4 * 24 * hour), Name: "A renewed push certificate is uploaded", Rule: protocol.RuleGapClosed, Main: true},
 		},
 		Checked: 12345, CheckIns: uint64(42 * n), Refused: uint64(n), Enrolments: uint64(n), Barred: map[protocol.Rule]Refusals{protocol.RulePushGap: {7, 3}, protocol.RulePushExpired: {5, 2}}, Renewals: 3, Removed: 2,
 	}

@@ -176,7 +176,7 @@ func (p *player) runTo(ctx context.Context, to protocol.Time) error {
 
 // act does what the plan does now.
 func (p *player) act(ctx context.Context, a *act) error {
-	t := told{Act: fleet.Act{At: p.now, Name: a.Name, Text: a.Text, Rule: a.Rule, Fault: a.fault}, side: OfPlan}
+	t := told{Act: fleet.Act{At: p.now, Name: a.Name, Text: a.Text, Rule: a.Rule, Fault: a.fault, Main: a.main}, side: OfPlan}
 	if a.renews && p.pushLost(p.now) { // the outcome says what it is in truth
 		t.Text = ""
 	}

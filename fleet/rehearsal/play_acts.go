@@ -25,6 +25,7 @@ type act struct {
 	at protocol.Time
 	fleet.Words
 	fault  bool
+	main   bool  // see [fleet.Act]
 	renews bool  // the push certificate
 	turns  bool  // the devices stand otherwise afterwards
 	daily  bool  // only where an identity has ended
@@ -57,7 +58,7 @@ func (s *stage) write() error {
 			return err
 		}
 		if w := s.cast.Say(a); w.Name != "" {
-			s.script = append(s.script, act{at: at, Words: w, turns: turns, renews: a.APNs != nil && a.APNs.Upload == plan.Renewed, do: do})
+			s.script = append(s.script, act{at: at, Words: w, turns: turns, main: fleet.IsMain(a), renews: a.APNs != nil && a.APNs.Upload == plan.Renewed, do: do})
 		}
 	}
 	for i := range s.plan.Faults {

@@ -48,6 +48,12 @@ func TestReadyPlans(t *testing.T) {
 					t.Errorf("no upload was %s", want)
 				}
 			}
+			for _, a := range out.Acts {
+				changes := a.Rule == "AUTH-04" || a.Rule == "AUTH-32" && !strings.Contains(a.Text, "Refused by ")
+				if a.Main != changes {
+					t.Errorf("%s: it is what the change is about: %t, want %t", a.Name, a.Main, changes)
+				}
+			}
 		})
 	}
 }

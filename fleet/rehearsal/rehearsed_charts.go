@@ -105,15 +105,10 @@ func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
 	return charts
 }
 
-// isMain tells whether acts of this rule are what a change is about: one of the authority, or of Apple's push certificate.
-func isMain(of protocol.Rule) bool {
-	return of == "AUTH-04" || of == protocol.RuleOtherTopic
-}
-
 // acts are what the plan did.
 func (a *Answers) acts(l lang.Language) (acts []report.Act) {
 	for _, x := range a.Acts {
-		act := report.Act{At: x.At.Sub(a.Start), Title: l.Retell(x.Name), Text: l.Retell(x.Text), Mark: !x.Fault, Main: isMain(x.Rule)}
+		act := report.Act{At: x.At.Sub(a.Start), Title: l.Retell(x.Name), Text: l.Retell(x.Text), Mark: !x.Fault, Main: x.Main}
 		if x.Rule != "" {
 			act.Rules = []string{string(x.Rule)}
 		}

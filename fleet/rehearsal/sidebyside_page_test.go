@@ -23,14 +23,13 @@ func beside(n int) *Comparison {
 		p := prompt(n)
 		p.Gaps = nil
 		p.Acts = slices.Clone(p.Acts)
-		p.Acts[1].At, p.Acts[1].Rule = p.Acts[0].At, "AUTH-32"
+		p.Acts[1].At = p.Acts[0].At
 		for i := range p.Hours {
 			p.Hours[i].Blocked = byPlatform{}
 		}
 		return p
 	}
 	late := invented(n)
-	late.Acts[1].Rule = "AUTH-32"
 	late.Acts = append([]fleet.Act{{At: late.Start.Add(30 * time.Minute), Name: "A last look"}}, late.Acts...)
 	return Compare(column("at once", early()), column("soon", early()), column("after 4 days", late))
 }
