@@ -18,7 +18,7 @@ var timeline = [...]struct {
 	of   func(*Hour) byPlatform
 }{
 	{lang.Key("moved"), func(h *Hour) byPlatform { return h.Moved }},
-	{lang.Key("to come"), func(h *Hour) (n byPlatform) {
+	{lang.Key("pending"), func(h *Hour) (n byPlatform) {
 		for p := range n {
 			n[p] = h.Pending[p] + h.Stale[p]
 		}
@@ -86,7 +86,7 @@ func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
 			charts = append(charts, report.Chart{Title: title, Caption: caption, Unit: l.Say("devices"), Kind: report.Lines, Detail: of != 0, Platform: of, Series: series})
 		}
 	}
-	chart(l.Say("Moved, to come and blocked"), l.Say("Devices of all platforms at the end of each hour. To come are those that have still to move or to register anew; the blocked are among them."), 0, everywhere)
+	chart(l.Say("Moved, pending and blocked"), l.Say("Devices of all platforms at the end of each hour. Pending are those that have still to move or to register anew; those that are blocked or stranded or must enrol again are among them."), 0, everywhere)
 	some := len(charts) > 0
 	storm := report.Chart{
 		Title: l.Say("The storm"), Caption: l.Say("Check-ins that devices began and pushes that the server sent, in each minute."), Unit: l.Say("per minute"), Kind: report.Peaks,

@@ -27,7 +27,7 @@ func (a *Answers) moveTables(l lang.Language) []report.Table {
 			{Name: l.Say("Movable")},
 			{Name: l.Say("Moved"), Bar: true},
 			{Name: l.Say("Registered anew")},
-			{Name: l.Say("To come")},
+			{Name: l.Say("Pending")},
 			{Name: l.Say("Blocked")},
 			{Name: l.Say("Stranded")},
 			{Name: l.Say("Must enrol again")},

@@ -18,7 +18,7 @@ func (c *Comparison) charts(l lang.Language) (charts []report.Chart) {
 		state          func(*Hour) byPlatform
 	}{
 		{l.Say("Moved"), "", timeline[0].of},
-		{l.Say("To come"), l.Say("Devices that have still to move or to register anew; the blocked are among them."), timeline[1].of},
+		{l.Say("Pending"), l.Say("Devices that have still to move or to register anew; those that are blocked or stranded or must enrol again are among them."), timeline[1].of},
 		{l.Say("Blocked"), "", timeline[2].of},
 	} {
 		chart := report.Chart{Title: x.title, Caption: x.caption, Unit: l.Say("devices"), Kind: report.Lines}
@@ -58,7 +58,7 @@ func (c *Comparison) byPlatform(l lang.Language) (charts []report.Chart) {
 			continue
 		}
 		if len(charts) == 0 {
-			chart.Caption = l.Say("Devices at the end of each hour; the plots of a platform have one scale. To come are those that have still to move or to register anew; the blocked are among them.")
+			chart.Caption = l.Say("Devices at the end of each hour; the plots of a platform have one scale. Pending are those that have still to move or to register anew; those that are blocked or stranded or must enrol again are among them.")
 		}
 		charts = append(charts, chart)
 	}

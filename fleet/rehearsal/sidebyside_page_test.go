@@ -53,7 +53,7 @@ func TestSideBySidePage(t *testing.T) {
 		}
 		charts = append(charts, text)
 	}
-	want := []string{"Moved, at once, soon, after 4 days", "To come, at once, soon, after 4 days", "Blocked, at once, soon, after 4 days", "The storm, at once, soon, after 4 days, capacity"}
+	want := []string{"Moved, at once, soon, after 4 days", "Pending, at once, soon, after 4 days", "Blocked, at once, soon, after 4 days", "The storm, at once, soon, after 4 days, capacity"}
 	for _, p := range protocol.Platforms {
 		want = append(want, lang.Platform(p)+"; At once: 4; Soon: 4; After 4 days: 4")
 	}
