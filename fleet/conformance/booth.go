@@ -30,6 +30,8 @@ type booth struct {
 	change  func(a *android.CheckInAnswer) // has the last word on the usual answer; nil: nobody
 
 	opened, left bool
+	lost         int // answers to requests to enrol that do not arrive
+	askings      []enrolAsked
 	bearer       string // of the latest request to enrol
 	csrs         []*x509.CertificateRequest
 	leaves       []*x509.Certificate
@@ -42,6 +44,9 @@ type booth struct {
 	commands     []android.Command       // for the next answer
 	gone         bool                    // the next check-in is told to leave
 }
+
+// An enrolAsked is what tells one request to enrol from another.
+type enrolAsked struct{ bearer, hardware string }
 
 // A round is one of a check-in.
 type round struct {
@@ -138,6 +143,11 @@ func (b *booth) enrols(r *http.Request, path string, body []byte) *reply {
 		var m android.EnrollRequest
 		if android.Decode(body, &m) != nil {
 			return refusedAs(http.StatusBadRequest, android.Malformed)
+		}
+		b.askings = append(b.askings, enrolAsked{b.bearer, m.Hardware.ID()})
+		if b.lost > 0 {
+			b.lost--
+			return &reply{cut: true}
 		}
 		offer := b.estURL
 		if offer == "" {

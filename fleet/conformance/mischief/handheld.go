@@ -19,6 +19,8 @@ var handheldFaults = map[string]func(c *call){
 	"AND-056.device": tells(`"policyVersion":"3","profiles":\[`, `"policyVersion":"3","profiles":[{"id":"p-old","version":1,"status":"APPLIED"},`),
 	"AND-075.device": tells(`"epoch":[0-9]+`, `"epoch":5`),
 	"AND-057.device": tells(`"policyVersion":"4","profiles":\[`, `"policyVersion":"4","profiles":[{"id":"p-old","version":1,"status":"APPLIED"},`),
+	"AND-058.device": tells(`"policyVersion":"6","profiles":\[(\{[^{}]*\})\]`, `"policyVersion":"6","profiles":[$1,{"id":"p-old","version":1,"status":"APPLIED"}]`),
+	"AND-071.device": otherHardware, "AND-072.device": tells(`("reason":"SCHEDULE","time":"[^"]*T[0-9]{2}):[0-9]{2}`, `$1:00`), "AND-074.device": obeysAnew,
 	"AND-062.device": tells(`"compliant":false,"nonComplianceDetails":\[[^]]*\]`, `"compliant":true`),
 	"AND-070.device": tells(`"reason":"ENROLLED"`, `"reason":"SCHEDULE"`), "AND-073.device": repeatsAnew, "AND-076.device": comesNoMore(http.StatusNotFound),
 	"AND-077.device": comesNoMore(http.StatusUnauthorized), "AND-078.device": goneBy(false),
@@ -110,6 +112,24 @@ func obeysTwice(c *call) {
 		c.m.note(key, "again")
 	}
 	c.give(a)
+}
+
+// otherHardware asks to enrol as another one each time.
+func otherHardware(c *call) {
+	body := c.body
+	if c.postsBelow(android.EnrollPath) && c.m.note("asked "+c.desk(), "yes") != "" {
+		body = bytes.Replace(body, []byte(`"serialNumber":"`), []byte(`"serialNumber":"0`), 1)
+	}
+	c.give(c.ask(body))
+}
+
+// obeysAnew carries a command out again whose report was not heard.
+func obeysAnew(c *call) {
+	body := c.body
+	if c.roundBelow() && bytes.Contains(body, []byte(`"command":"c-restarted"`)) && c.m.note("unheard "+c.desk(), "yes") != "" {
+		body = bytes.Replace(body, []byte(`"state":"DONE"`), []byte(`"state":"ERROR","errorCode":"`+android.CodeAlreadyLost+`"`), 1)
+	}
+	c.give(c.ask(body))
 }
 
 // repeatsAnew gives a round that comes again another name.
