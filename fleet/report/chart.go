@@ -412,7 +412,7 @@ func (m *mark) add(n int, text string, main bool) {
 }
 
 // Half is half the width of a mark's number in pixels.
-func (m *mark) Half() int { return 8 + 4*max(utf8.RuneCountInString(m.Number)-2, 0) }
+func (m *mark) Half() int { return max(8, 3+3*utf8.RuneCountInString(m.Number)) }
 
 // Wide is the width of a mark's number in pixels.
 func (m *mark) Wide() int { return 2 * m.Half() }

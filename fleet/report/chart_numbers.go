@@ -98,7 +98,7 @@ func (d *drawing) read(c Chart, s *Story) [][]band {
 		}
 	}
 	for _, r := range lasting(rows, c.Kind) {
-		row := []field{{Text: l.Moment(r.from, s.Until)}}
+		row := []field{{Text: l.Moment(r.from, s.Until), Class: "one"}}
 		for _, v := range r.values {
 			row = append(row, field{Text: l.Number(v), Numeric: true})
 		}

@@ -44,6 +44,9 @@ func TestSlotsOfPanels(t *testing.T) {
 		t.Errorf("alone: %d tooltips, %d rows; want 60", len(d.Panels[0].Slots), len(d.Data.Rows))
 	}
 	d := draw(Chart{Kind: Peaks, Panels: []Panel{{"now", series()}, {"later", series()}}}, s, 700)
+	if first := d.Data.Rows[0][0]; first.Text != "day 0, 00:00" || first.Class != "one" {
+		t.Errorf("a moment is not kept on one line: %+v", first)
+	}
 	if len(d.Panels[1].Slots) != 30 || len(d.Data.Rows) != 30 || d.Data.Rows[29][2].Text != "59" {
 		t.Errorf("of two: %d tooltips, %d rows; want 30, the last with 59: %v", len(d.Panels[1].Slots), len(d.Data.Rows), d.Data.Rows[len(d.Data.Rows)-1])
 	}

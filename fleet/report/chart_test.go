@@ -287,7 +287,7 @@ func TestMarksOfTheMainActs(t *testing.T) {
 	}}
 	for of, want := range map[string]string{
 		"":      "1–3 minor, 4–6 shown, 7 rare",
-		"now":   "1–2 rare, 4+ shown",
+		"now":   "1–2 minor, 4+ shown",
 		"later": "1–3 minor, 4–5 shown, 7 rare",
 	} {
 		var got []string
@@ -300,10 +300,10 @@ func TestMarksOfTheMainActs(t *testing.T) {
 		}
 	}
 	m := marks(s, "now")[1]
-	if m.Text != "day 1, 00:00: added\nday 1, 00:00: now: renewed" || m.Half() != 8 {
+	if m.Text != "day 1, 00:00: added\nday 1, 00:00: now: renewed" || m.Half() != 9 {
 		t.Errorf("%+v", m)
 	}
-	if wide := (&mark{Number: "10–12"}).Half(); wide != 20 {
+	if wide := (&mark{Number: "10–12"}).Half(); wide != 18 {
 		t.Errorf("five characters: half of them are %d px", wide)
 	}
 }
