@@ -190,6 +190,38 @@ func TestAUTH21WaitedLonger(t *testing.T) {
 	}
 }
 
+// A finding is told as it stands where it counts most, with the columns in which it does unless those are all; and where it counts as
+// much, and for longer or otherwise, as it stands in each.
+func TestSideBySideFindings(t *testing.T) {
+	for name, tt := range map[string]struct {
+		counts [3]uint64
+		texts  [3]string
+		want   string
+	}{
+		"the same in all":        {[3]uint64{2, 2, 2}, [3]string{"Two.", "Two.", "Two."}, "Two."},
+		"in the first alone":     {[3]uint64{2, 0, 0}, [3]string{"Two.", "", ""}, "At once: Two."},
+		"more in the first":      {[3]uint64{2, 1, 1}, [3]string{"Two.", "One.", "One."}, "At once: Two."},
+		"more in the last":       {[3]uint64{0, 1, 2}, [3]string{"", "One.", "Two."}, "After 4 days: Two."},
+		"as many in two":         {[3]uint64{0, 2, 2}, [3]string{"", "Two.", "Two."}, "Soon, after 4 days: Two."},
+		"as many, and longer":    {[3]uint64{0, 2, 2}, [3]string{"", "For a day.", "For 4 days."}, "Soon: For a day. After 4 days: For 4 days."},
+		"as many, one otherwise": {[3]uint64{2, 2, 2}, [3]string{"For a day.", "For a day.", "For 4 days."}, "At once, soon: For a day. After 4 days: For 4 days."},
+	} {
+		of := make([]report.Finding, 3)
+		for k := range of {
+			of[k] = report.Finding{Count: tt.counts[k], Consequence: tt.texts[k]}
+		}
+		if got := beside(1).worst(of); got.Consequence != tt.want || got.Count != 2 {
+			t.Errorf("%s: %d, %q, want %q", name, got.Count, got.Consequence, tt.want)
+		}
+	}
+	late, soon := invented(1000), prompt(1000)
+	for _, f := range Compare(column("ours", late), column("theirs", soon)).Story(lang.English, late.Population).Findings {
+		if f.Title == "Devices blocked at the end" && !strings.HasPrefix(f.Consequence, "ours: They can") { // a plan's name stays as it is
+			t.Errorf("in the first alone: %q", f.Consequence)
+		}
+	}
+}
+
 // Plans of different lengths are not compared without a word: the page is as long as the longer, the shorter's lines end where it does.
 func TestSideBySideOfOtherLength(t *testing.T) {
 	long, short := invented(100), invented(100)

@@ -1,7 +1,9 @@
 package rehearsal
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/fleet/population"
@@ -229,29 +231,60 @@ func (c *Comparison) findings(l lang.Language) (found []report.Finding, t report
 		rule  protocol.Rule
 	}
 	var order []kind
-	counts, worst := map[kind][]any{}, map[kind]report.Finding{}
+	all := map[kind][]report.Finding{} // by column
 	for k, column := range c.Columns {
 		t.Columns = append(t.Columns, report.Column{Name: column.Name})
 		after := 0 // where the next that is new belongs: each column's are in the same order
 		for _, f := range column.Findings(l) {
 			at := kind{f.Title, f.Rule}
-			if counts[at] == nil {
+			if all[at] == nil {
 				order = slices.Insert(order, after, at)
-				counts[at] = make([]any, len(c.Columns))
+				all[at] = make([]report.Finding, len(c.Columns))
 			}
 			after = slices.Index(order, at) + 1
-			counts[at][k] = f.Count
-			if k > 0 && f.Count > worst[at].Count { // else it is said of all
-				f.Consequence = upper(column.Name) + ": " + f.Consequence
-			}
-			if f.Count > worst[at].Count {
-				worst[at] = f
-			}
+			all[at][k] = f
 		}
 	}
 	for _, k := range order {
-		t.Rows = append(t.Rows, append([]any{k.title, k.rule}, counts[k]...))
-		found = append(found, worst[k])
+		row := []any{k.title, k.rule}
+		for _, f := range all[k] {
+			count := any(nil)
+			if f.Count > 0 {
+				count = f.Count
+			}
+			row = append(row, count)
+		}
+		t.Rows = append(t.Rows, row)
+		found = append(found, c.worst(all[k]))
 	}
 	return found, t
+}
+
+// worst is a finding as it stands in the columns where it counts most, which it names unless that is all of them; and where as many
+// fare otherwise, such as for longer, as it stands in each of these. Of has it by column.
+func (c *Comparison) worst(of []report.Finding) report.Finding {
+	worst := slices.MaxFunc(of, func(a, b report.Finding) int { return cmp.Compare(a.Count, b.Count) }) // the first of them
+	var texts []string
+	in := map[string][]string{} // by text, the columns
+	total := 0
+	for k, f := range of {
+		if f.Count < worst.Count {
+			continue
+		}
+		name := c.Columns[k].Name
+		if in[f.Consequence] == nil {
+			texts = append(texts, f.Consequence)
+			name = c.called(k)
+		}
+		in[f.Consequence] = append(in[f.Consequence], name)
+		total++
+	}
+	if total == len(c.Columns) && len(texts) == 1 {
+		return worst
+	}
+	for i, text := range texts {
+		texts[i] = strings.Join(in[text], ", ") + ": " + text
+	}
+	worst.Consequence = strings.Join(texts, " ")
+	return worst
 }

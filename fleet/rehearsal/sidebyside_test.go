@@ -144,6 +144,8 @@ func TestDifferencesByLength(t *testing.T) {
 	came := Life{Enrolled: true, Standing: Standing{Moved: true}, FirstPending: start.Add(day), MovedAt: start.Add(6 * day)}
 	early := came
 	early.MovedAt = start.Add(4 * day)
+	sooner := early // to come before it was in the other
+	sooner.FirstPending, sooner.MovedAt = start, start.Add(4*day+12*time.Hour)
 	waits := Life{Enrolled: true, Standing: Standing{Pending: true}, FirstPending: start.Add(day)}
 	for name, tt := range map[string]struct {
 		short, long Life
@@ -154,6 +156,7 @@ func TestDifferencesByLength(t *testing.T) {
 		"in the shorter story for longer":        {bare(4 * day), bare(3 * day), 0},
 		"it moved after the shorter had ended":   {waits, came, 1},
 		"it moved before":                        {waits, early, 0},
+		"it moved before, to come from earlier":  {waits, sooner, 0},
 		"another end":                            {bare(4 * day), Life{Enrolled: true, MustEnrol: true}, 0},
 		"held for longer than the rest could be": {bare(0), Life{Enrolled: true, Blocked: 3 * day}, 0},
 		"held for no longer than the rest":       {bare(0), Life{Enrolled: true, Blocked: day}, 1},
