@@ -87,9 +87,12 @@ func (h *Host) asked(o *dialect.Order) error {
 // A watcher hears of each exchange as it ends.
 type watcher struct{ h *Host }
 
-// Exchanged acts where that was allowed, once the report of a command is delivered (apple.md section 6.5); that of an erase is given once.
+// Exchanged hears of the server's clock, and acts where that was allowed, once the report of a command is delivered (apple.md section 6.5); that of an erase is given once.
 func (w watcher) Exchanged(_ protocol.Device, x *link.Exchange) {
 	delivered := x.Status >= 200 && x.Status <= 299
+	if x.Told && (x.Clock != 0 || delivered) {
+		w.h.heard(x.Clock)
+	}
 	orders := x.Orders
 	if x.Step == dialect.Report {
 		orders = []dialect.Order{{Command: x.Command, UUID: x.UUID, Status: x.Reported}}

@@ -26,6 +26,12 @@ func (c *clock) at(real time.Time) time.Time {
 	return c.real(real).Add(c.Offset)
 }
 
+// follows tells whether who goes by this clock goes by what a server says of its own, 0 where that has none: whoever gave an offset from the
+// machine's clock does not begin to.
+func (c *clock) follows(driven protocol.Time) bool {
+	return driven == 0 || c.Driven != 0 || c.Offset == 0
+}
+
 // early says why a machine that is ahead of its server on purpose is not renewed in time by its own clock; empty: it is not ahead.
 func (c *clock) early() string {
 	if c.Offset <= 0 {

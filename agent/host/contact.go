@@ -16,8 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/agent/link"
 	"rollcall/protocol"
-	"rollcall/protocol/apple"
 	"rollcall/protocol/windows"
 )
 
@@ -75,16 +75,17 @@ type contact struct {
 	profile []byte
 	trusted []byte        // the certificate that the pin means, DER; nil: there is no pin
 	driven  protocol.Time // the server's clock, where it has one of its own
+	wrong   error         // why what the server says of that is not gone by
 }
 
 // fetch gets the enrolment profile behind a link. Nothing is sent before the server has shown who it is.
-func (h *Host) fetch(ctx context.Context, link *url.URL, pin string, kind protocol.Platform, now time.Time) (c contact, err error) {
-	client := clientOf(link.Host, func(cs tls.ConnectionState) error {
-		c.trusted, err = verify(&cs, link.Hostname(), pin, now)
+func (h *Host) fetch(ctx context.Context, at *url.URL, pin string, kind protocol.Platform, now time.Time) (c contact, err error) {
+	client := clientOf(at.Host, func(cs tls.ConnectionState) error {
+		c.trusted, err = verify(&cs, at.Hostname(), pin, now)
 		return err
 	})
 	defer client.CloseIdleConnections()
-	target := *link
+	target := *at
 	query := target.Query()
 	query.Set("platform", kind.String())
 	target.RawQuery = query.Encode()
@@ -113,7 +114,8 @@ func (h *Host) fetch(ctx context.Context, link *url.URL, pin string, kind protoc
 	case resp.StatusCode != http.StatusOK:
 		return c, &linkError{resp.StatusCode, firstLine(resp.Header.Get("Content-Type"), body)}
 	}
-	c.profile, c.driven = body, drivenBy(resp.Header)
+	c.profile = body
+	c.driven, c.wrong = link.ReadClock(resp.Header, resp.TLS.PeerCertificates)
 	return c, nil
 }
 
@@ -167,11 +169,15 @@ func (e *ElsewhereError) Error() string {
 	return fmt.Sprintf("the server names %s, and this agent talks to %s alone", e.Got, e.Want)
 }
 
-// client makes one for a server that is known, whose certificate is judged by the time now.
-func (p *pasted) client(now func() time.Time) *http.Client {
+// client makes one for a server that is known, whose certificate is to be good by one of these clocks.
+func (p *pasted) client(clocks ...func() time.Time) *http.Client {
 	name, _, _ := net.SplitHostPort(p.Host)
-	return clientOf(p.Host, func(cs tls.ConnectionState) error {
-		_, err := verify(&cs, name, p.Pin, now())
+	return clientOf(p.Host, func(cs tls.ConnectionState) (err error) {
+		for _, now := range clocks {
+			if _, err = verify(&cs, name, p.Pin, now()); err == nil {
+				break
+			}
+		}
 		return err
 	})
 }
@@ -194,30 +200,49 @@ func withPort(host string) string {
 	return net.JoinHostPort(strings.Trim(host, "[]"), "443")
 }
 
-// readClock asks the server what time it is, without an identity: an ended one would not be let in.
-func (h *Host) readClock(ctx context.Context) {
-	client := h.rec.Link.client(h.real)
-	defer client.CloseIdleConnections()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+h.rec.Link.Host+"/healthz", nil)
+// readClock asks the server what time it is, without an identity: an ended one would not be let in. Where its clock was driven and is no
+// more, its certificate is good by this machine's own. The error is that it cannot be asked, or that what it says is not gone by.
+func (h *Host) readClock(ctx context.Context) error {
+	resp, err := health(ctx, h.rec.Link.client(h.real, h.cfg.Now), h.rec.Link.Host)
 	if err != nil {
-		return
+		return err
 	}
-	resp, err := client.Do(r)
-	if err != nil {
-		return // the conversation that follows says why
+	driven, err := link.ReadClock(resp.Header, resp.TLS.PeerCertificates)
+	if err == nil && tells(resp, driven) {
+		h.heard(driven)
 	}
-	resp.Body.Close()
-	if driven := drivenBy(resp.Header); driven != 0 {
-		h.rec.Clock.Driven = driven
-	}
+	return err
 }
 
-// drivenBy reads the clock of a server that has one of its own; 0: it has none.
-func drivenBy(header http.Header) (t protocol.Time) {
-	if t.UnmarshalText([]byte(header.Get(apple.ClockHeader))) != nil {
-		return 0
+// tells says whether driven is what the server says of its clock: an error of something in front of it that says nothing is not.
+func tells(resp *http.Response, driven protocol.Time) bool {
+	return driven != 0 || resp.StatusCode == http.StatusOK
+}
+
+// heard has the agent go by what its server says of its clock; 0: it has none of its own.
+func (h *Host) heard(driven protocol.Time) {
+	c := &h.rec.Clock
+	if h.rec.Pending == nil && !c.follows(driven) {
+		return
 	}
-	return t
+	if c.Driven != 0 && driven == 0 {
+		h.cfg.Log.Info("the clock of the server is not driven any more: the agent goes by this machine's")
+	}
+	c.Driven = driven
+}
+
+// health asks a server whether it is there. The body of the answer is not read.
+func health(ctx context.Context, client *http.Client, host string) (*http.Response, error) {
+	defer client.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/healthz", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(r)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return resp, err
 }
 
 // firstLine is what a refusal says of itself, escaped where it would do something to a terminal (HST-068).

@@ -23,6 +23,7 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/protocol/apple"
 )
 
 // serve is a server on loopback with a certificate of ca's, for name, that shows the whole chain.
@@ -213,5 +214,43 @@ func TestOffsetInWords(t *testing.T) {
 func TestTight(t *testing.T) {
 	if !tight(0) || !tight(1<<20) || tight(1<<30) {
 		t.Error("a full disk is not told from a roomy one")
+	}
+}
+
+// An enrolment that was begun goes by the clock that its server has when it goes on, not by the one that it had, nor by one that cannot be
+// its (HST-120).
+func TestHST120AnEnrolmentGoesOnByTheClockOfNow(t *testing.T) {
+	ca, err := certs.NewIssuer("lab", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var says string
+	link, chain := serve(t, ca, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) {
+		if says != "" {
+			w.Header().Set(apple.ClockHeader, says)
+		}
+		io.WriteString(w, "no profile")
+	})
+	h := bare(t, filepath.Join(t.TempDir(), "state"))
+	hour := protocol.At(time.Now().Add(time.Hour).Truncate(time.Second))
+	for _, tt := range []struct {
+		had  protocol.Time
+		says string
+		want protocol.Time
+	}{
+		{protocol.At(time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC)), "", 0},
+		{protocol.At(time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC)), hour.String(), hour},
+		{0, hour.String(), hour},
+		{hour, "2500-01-01T00:00:00Z", hour},
+	} {
+		h.rec.Link, h.rec.Pending, h.rec.Clock.Driven = &pasted{Host: link.Host, Pin: Pin(chain[1])}, &pending{[]byte("no profile")}, tt.had
+		says = tt.says
+		err := h.CheckIn(t.Context())
+		if h.rec.Clock.Driven != tt.want {
+			t.Errorf("it had %s, the server says %q, and the enrolment goes on by %s", tt.had, tt.says, h.rec.Clock.Driven)
+		}
+		if refused := strings.Contains(err.Error(), "a clock of its own"); refused != strings.HasPrefix(says, "2500") {
+			t.Errorf("it had %s, the server says %q: %v", tt.had, tt.says, err)
+		}
 	}
 }

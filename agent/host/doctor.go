@@ -253,7 +253,7 @@ func (d *doctor) port(ctx context.Context) bool {
 // server looks at who answers, at the clocks, and at whether this machine is known there.
 func (d *doctor) server(ctx context.Context) {
 	var shown tls.ConnectionState
-	header, err := d.health(ctx, nil, func(cs tls.ConnectionState) error { shown = cs; return nil }) // judged below, one thing at a time
+	resp, err := d.health(ctx, nil, func(cs tls.ConnectionState) error { shown = cs; return nil }) // judged below, one thing at a time
 	if len(shown.PeerCertificates) == 0 {
 		d.ill("authority", "check what listens there, and what stands between this machine and it", "%s does not speak TLS: %v", d.rec.Link.Host, err)
 		return
@@ -263,11 +263,23 @@ func (d *doctor) server(ctx context.Context) {
 		return
 	}
 	name, _, _ := net.SplitHostPort(d.rec.Link.Host)
-	if driven := drivenBy(header); driven != 0 {
+	driven, wrong := link.ReadClock(resp.Header, shown.PeerCertificates)
+	goes := d.rec.Pending != nil || d.rec.Clock.follows(driven)
+	if wrong == nil && goes && tells(resp, driven) {
 		d.rec.Clock.Driven = driven // the next conversation goes by it
 	}
 	trusted := d.authority(&shown, name)
-	d.clock(header)
+	switch {
+	case wrong != nil:
+		what, do, _ := cutLast(advice(wrong, d.rec.Link.Host, d.now()), ": ")
+		d.ill("clock", do, "%s", what)
+	case driven != 0 && goes:
+		d.well("clock", "the server's is driven and says %s UTC; the agent goes by it", driven.Time().Format(time.DateTime))
+	case driven != 0:
+		d.well("clock", "the server's is driven and says %s UTC; the agent goes by this machine's, as it was enrolled with --clock-offset %s before that", driven.Time().Format(time.DateTime), d.rec.Clock.ahead())
+	default:
+		d.clock(resp.Header)
+	}
 	if good := d.certificate(); good && trusted {
 		d.identity(ctx, name)
 	}
@@ -304,10 +316,6 @@ func cutLast(s, sep string) (before, after string, found bool) {
 
 // clock compares the agent's with the server's, to the second that HTTP has (RFC 9110, section 6.6.1).
 func (d *doctor) clock(header http.Header) {
-	if driven := d.rec.Clock.Driven; driven != 0 {
-		d.well("clock", "the server's is driven and says %s UTC; the agent goes by it", driven.Time().Format(time.DateTime))
-		return
-	}
 	theirs, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
 		d.ill("clock", "check what stands between this machine and the server", "the server does not say what time it is")
@@ -382,22 +390,12 @@ func (d *doctor) identity(ctx context.Context, name string) {
 }
 
 // health asks the server whether it is there, with an identity or without.
-func (d *doctor) health(ctx context.Context, mine *tls.Certificate, check func(tls.ConnectionState) error) (http.Header, error) {
+func (d *doctor) health(ctx context.Context, mine *tls.Certificate, check func(tls.ConnectionState) error) (*http.Response, error) {
 	client := clientOf(d.rec.Link.Host, check)
-	defer client.CloseIdleConnections()
 	if mine != nil {
 		client.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return mine, nil }
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+d.rec.Link.Host+"/healthz", nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	resp.Body.Close()
-	return resp.Header, nil
+	return health(ctx, client, d.rec.Link.Host)
 }
 
 // checkIns looks at how the newest conversation ended, and when.

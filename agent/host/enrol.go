@@ -78,8 +78,17 @@ func (h *Host) Enrol(ctx context.Context, j Join) error {
 		if err := h.begin(ctx, link, &j); err != nil {
 			return err
 		}
+		return h.join(ctx)
 	} else if err := h.otherwise(ctx, &j); err != nil {
 		return err
+	}
+	return h.goOn(ctx)
+}
+
+// goOn enrols with the profile that was fetched before, by the clock that the server has now.
+func (h *Host) goOn(ctx context.Context) error {
+	if err := h.readClock(ctx); err != nil {
+		return explain(err, h.rec.Link.Host, h.cfg.Now())
 	}
 	return h.join(ctx)
 }
@@ -136,7 +145,7 @@ func (h *Host) begin(ctx context.Context, link *url.URL, j *Join) error {
 		return err
 	}
 	h.rec = r
-	return nil
+	return explain(c.wrong, r.Link.Host, real) // the profile is kept: it cannot be fetched again
 }
 
 // join enrols with the profile that was fetched.

@@ -69,8 +69,11 @@ func advice(err error, host string, now time.Time) string {
 	if e, ok := errors.AsType[*linkError](err); ok {
 		return e.advice(host)
 	}
+	if e, ok := errors.AsType[*link.ClockError](err); ok {
+		return fmt.Sprintf("%s says that it has a clock of its own that stands at %.40q, when its certificate is not good: set that on the server (rollcall clock step), or start it with --clock real, then go on here with rollcall agent check-in", host, e.Said)
+	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
-		return fmt.Sprintf("this machine's clock says %s, and the certificate of %s is good from %s to %s: set the clock, or the server's",
+		return fmt.Sprintf("this agent's clock says %s, and the certificate of %s is good from %s to %s: set the clock of this machine, or the server's",
 			minute(now), host, minute(e.Cert.NotBefore), minute(e.Cert.NotAfter))
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {

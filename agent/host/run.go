@@ -29,7 +29,7 @@ func (h *Host) CheckIn(ctx context.Context) error {
 	case h.leaving():
 		return h.over(endedBefore)
 	case !h.managed() && h.rec.Pending != nil:
-		return h.join(ctx)
+		return h.goOn(ctx)
 	case !h.managed() && h.rec.Trouble != "":
 		return h.follow()
 	}
@@ -92,7 +92,9 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 		return ErrUnmanaged
 	}
 	if h.rec.Clock.Driven != 0 {
-		h.readClock(ctx)
+		if err := h.readClock(ctx); err != nil { // the conversation that follows says why, or goes by what was read last
+			h.cfg.Log.WithError(err).Warn("the clock of the server")
+		}
 	}
 	h.facts = h.cfg.Facts(ctx)
 	h.device.share(h)
@@ -110,6 +112,9 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 		err = context.Cause(talking)
 	}
 	stop()
+	if link.Barred(err) && h.rec.Clock.Driven == 0 { // perhaps by a clock that it did not say
+		_ = h.readClock(ctx)
+	}
 	if r.Notice != (protocol.Notice{}) {
 		h.rec.Notice = r.Notice
 	}

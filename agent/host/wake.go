@@ -158,15 +158,10 @@ func stranded(s *courier.State, reached bool) bool {
 
 // courierOf asks the server at which port of its host the streams are. It is asked anew for each stream: a server that moves is found.
 func courierOf(ctx context.Context, client *http.Client, host string) (string, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/healthz", nil)
+	resp, err := health(ctx, client, host)
 	if err != nil {
 		return "", err
 	}
-	resp, err := client.Do(r)
-	if err != nil {
-		return "", err
-	}
-	resp.Body.Close()
 	said := resp.Header.Get(wake.Header)
 	if said == "" {
 		return "", courier.ErrNone

@@ -192,7 +192,7 @@ func (c *conversation) once(ctx context.Context, r *dialect.Request, target *url
 	var answer dialect.Response
 	location := ""
 	if err == nil {
-		answer, location, err = c.read()
+		answer, location, err = c.read(x)
 	}
 	if err != nil {
 		c.conn.NetConn().Close() // nobody is there to take leave of
@@ -240,7 +240,7 @@ func (c *conversation) compose(r *dialect.Request, target *url.URL, body []byte,
 func inHeader(der []byte) string { return ":" + base64.StdEncoding.EncodeToString(der) + ":" }
 
 // read takes one answer off the connection. location is where a redirect points to.
-func (c *conversation) read() (answer dialect.Response, location string, err error) {
+func (c *conversation) read(x *Exchange) (answer dialect.Response, location string, err error) {
 	resp, err := http.ReadResponse(c.conn.in, nil)
 	for err == nil && resp.StatusCode >= 100 && resp.StatusCode < 200 {
 		resp, err = http.ReadResponse(c.conn.in, nil)
@@ -253,6 +253,10 @@ func (c *conversation) read() (answer dialect.Response, location string, err err
 	}
 	if resp.StatusCode < 100 || resp.StatusCode > 599 { // net/http takes any three digits; RFC 9110, section 15 knows these
 		return answer, "", fmt.Errorf("answer: there is no status %03d", resp.StatusCode)
+	}
+	if c.conn.client != nil {
+		clock, wrong := ReadClock(resp.Header, c.conn.ConnectionState().PeerCertificates)
+		x.Clock, x.Told = clock, wrong == nil
 	}
 	most := c.link.config.MaxBody
 	c.conn.limit.N = math.MaxInt64

@@ -237,7 +237,7 @@ func FuzzRead(f *testing.F) {
 		c := conversation{link: l, conn: &conn{}}
 		c.conn.limit.R, c.conn.limit.N = bytes.NewReader(b), maxHeader
 		c.conn.in = bufio.NewReader(&c.conn.limit)
-		answer, location, err := c.read()
+		answer, location, err := c.read(new(Exchange))
 		if len(answer.Body) > 64 {
 			t.Fatalf("%d bytes read", len(answer.Body))
 		}

@@ -129,6 +129,8 @@ type Exchange struct {
 	Connected bool            // made a new connection
 	Resumed   bool            // its TLS session was resumed
 	Curve     tls.CurveID     // with Connected: the key exchange; 0: none
+	Told      bool            // the answer came over mutual TLS, and Clock is all that it says of the server's
+	Clock     protocol.Time   // with Told: of a server that has one of its own, as in [ReadClock]; 0: it has none
 	Err       error           // with Status 0: why; with a 2xx: what is wrong with the answer
 }
 

@@ -72,7 +72,7 @@ func TestAgentDoctor(t *testing.T) {
 	m.ahead = -20 * time.Minute
 	only("a clock behind", "clock", []string{"certificate", "authority"}, "behind the server's")
 	m.ahead = 20 * 365 * 24 * time.Hour
-	only("a clock years off", "authority", []string{"clock", "certificate", "check-ins"}, "this machine's clock says", "set the clock")
+	only("a clock years off", "authority", []string{"clock", "certificate", "check-ins"}, "this agent's clock says", "set the clock")
 	only("a certificate that ended", "certificate", []string{"clock", "authority", "check-ins"}, "ended on", "enrol with a new line")
 	m.ahead = 0
 	id := m.id
