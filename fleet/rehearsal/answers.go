@@ -67,10 +67,13 @@ type DeviceTime int64
 
 func (t *DeviceTime) add(d time.Duration) { *t += DeviceTime(d / time.Millisecond) }
 
-// hours are rounded up: what was there at all counts.
+// hours are rounded to the nearest; what was there at all is one at least.
 func (t DeviceTime) hours() uint64 {
 	const hour = DeviceTime(time.Hour / time.Millisecond)
-	return uint64((t + hour - 1) / hour)
+	if t == 0 {
+		return 0
+	}
+	return max(1, uint64((t+hour/2)/hour))
 }
 
 // A Peak is the minute in which there was most of something.

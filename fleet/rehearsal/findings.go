@@ -173,7 +173,7 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	of(isHeld)
 	of(isSilenced)
 	of(isGone)
-	add("AUTH-38", l.Say("Device-hours without protection"), a.bareTotal().hours(), a.BareAny, a.bareInWords(l), a.protects(l))
+	add("AUTH-38", l.Say("Device-hours without protection"), a.bareHours(), a.BareAny, a.bareInWords(l), a.protects(l))
 	add("AUTH-38", l.Say("Users to whom nothing was assigned in time"), uint64(a.Lateness.Devices+a.Unassigned), 0, a.lateInWords(l),
 		l.Say("assign before: create profiles of the new authority and assign them to their groups before the change"))
 	h := &a.ByGap
@@ -280,9 +280,10 @@ func opens(rule protocol.Rule) lang.Key {
 	return concernWords[cannotEnrol].action
 }
 
-func (a *Answers) bareTotal() (sum DeviceTime) {
+// bareHours is the device-hours of all families, as they are shown one by one: whoever adds these up gets the same.
+func (a *Answers) bareHours() (sum uint64) {
 	for f := range a.Bare {
-		sum += a.Bare[f].Total
+		sum += a.Bare[f].Total.hours()
 	}
 	return sum
 }

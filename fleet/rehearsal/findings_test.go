@@ -116,7 +116,7 @@ func invented(n int) *Played {
 func TestDeviceTimeOfMillions(t *testing.T) {
 	a := &Answers{Bare: [len(protocol.Families) + 1]Times{protocol.Email: timesOf(slices.Repeat([]time.Duration{14 * 24 * time.Hour}, 200_000))}}
 	a.Bare[protocol.Configuration] = a.Bare[protocol.Email]
-	if got, want := a.bareTotal().hours(), uint64(2*14*24*200_000); got != want {
+	if got, want := a.bareHours(), uint64(2*14*24*200_000); got != want {
 		t.Errorf("%d device-hours, want %d", got, want)
 	}
 }
@@ -485,3 +485,19 @@ var argument = regexp.MustCompile(`%(?:\[\d+\])?[a-z]|\{[^{}]*\}`)
 var english = regexp.MustCompile(`(?i)\b(the|and|devices?|which|with|this|are|were|not|by|enrolled|moved|blocked|rules?|day|days|shown|to|from|user|at|for|most|all|check-ins done)\b`)
 
 var deviceNames = regexp.MustCompile(`\b(device|user)-\d+|report-data|devices\.csv|moved\.p95`)
+
+// Device-hours are rounded to the nearest, what was there at all is one, and their sum is that of the families as they are shown (AUTH-38).
+func TestAUTH38HoursRounded(t *testing.T) {
+	for in, want := range map[time.Duration]uint64{0: 0, time.Second: 1, 89 * time.Minute: 1, 90 * time.Minute: 2, 1333*time.Hour + 11*time.Minute: 1333} {
+		var sum DeviceTime
+		if sum.add(in); sum.hours() != want {
+			t.Errorf("%s are %d device-hours, want %d", in, sum.hours(), want)
+		}
+	}
+	var a Answers
+	a.Bare[protocol.Email].Total.add(1333*time.Hour + 20*time.Minute)
+	a.Bare[protocol.Configuration].Total.add(1333*time.Hour + 20*time.Minute)
+	if got := a.bareHours(); got != 2666 {
+		t.Errorf("1,333 and 1,333 device-hours are %d in all", got)
+	}
+}

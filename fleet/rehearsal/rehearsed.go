@@ -199,7 +199,7 @@ func (a *Answers) figures(l lang.Language) []report.Figure {
 		held,
 		{Name: l.Say("never move by themselves"), Value: a.All.Stranded, Note: l.Say("%d need support", a.All.NeedsSupport), Bad: a.All.Stranded > 0},
 		{Name: l.Say("must enrol again"), Value: a.All.MustEnrol, Note: l.Say("%d had to and did", a.Forced), Bad: a.All.MustEnrol > 0},
-		{Name: l.Say("device-hours without protection"), Value: a.bareTotal().hours(), Note: l.Say("on %d {device|devices}", a.BareAny), Bad: a.BareAny > 0},
+		{Name: l.Say("device-hours without protection"), Value: a.bareHours(), Note: l.Say("on %d {device|devices}", a.BareAny), Bad: a.BareAny > 0},
 		peak,
 	}
 }

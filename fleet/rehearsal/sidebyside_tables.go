@@ -39,7 +39,7 @@ func (c *Comparison) figures(l lang.Language) report.Table {
 		{lang.Key("devices that never move by themselves"), func(a *Answers) any { return a.All.Stranded }},
 		{lang.Key("devices that must enrol again"), func(a *Answers) any { return a.All.MustEnrol }},
 		{lang.Key("devices of users without a licence"), func(a *Answers) any { return a.All.Unlicensed }},
-		{lang.Key("device-hours without protection"), func(a *Answers) any { return a.bareTotal().hours() }},
+		{lang.Key("device-hours without protection"), func(a *Answers) any { return a.bareHours() }},
 		{lang.Key("profiles left behind"), func(a *Answers) any { return a.Redundant }},
 		{lang.Key("certificates renewed"), func(a *Answers) any { return a.Renewals }},
 		{lang.Key("records removed"), func(a *Answers) any { return a.Removed }},
