@@ -307,3 +307,18 @@ func TestNarrowTables(t *testing.T) {
 		}
 	}
 }
+
+// Whoever goes through a page by its controls hears of which chart the numbers are, and reaches every table that scrolls.
+func TestControlsHaveNames(t *testing.T) {
+	r, s := sample(t)
+	page := string(render(t, r, s))
+	for _, c := range s.Charts {
+		if want := `<summary aria-label="As numbers: ` + c.Title + `">`; strings.Count(page, want) != 1 {
+			t.Errorf("no %s", want)
+		}
+	}
+	all, named := strings.Count(page, `<div class="scroll`), len(regexp.MustCompile(`<div class="scroll[a-z ]*" tabindex="0" role="region" aria-label="[^"]+">`).FindAllString(page, -1))
+	if all == 0 || named != all {
+		t.Errorf("of %d tables %d have a place among the controls and a name", all, named)
+	}
+}
