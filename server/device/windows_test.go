@@ -82,22 +82,30 @@ func TestWIN003Discovery(t *testing.T) {
 			if r == nil || r.AuthPolicy != tt.want || r.EnrollmentVersion != tt.highest || (r.AuthenticationURL != "") != tt.federated {
 				t.Fatalf("answered %+v", r)
 			}
-			policy, _ := url.Parse(r.PolicyURL)
-			enrolment, _ := url.Parse(r.EnrollmentURL)
-			t.Run("WIN-008", func(t *testing.T) {
-				if policy.Host != testHost || policy.Host != enrolment.Host {
-					t.Errorf("policy at %s, enrolment at %s", policy.Host, enrolment.Host)
-				}
-			})
 		})
 	}
 }
 
-// TestWIN002Whole, and WIN-006, WIN-021: whatever the answer, it comes in one piece, and tied to its request by the trimmed MessageID; no is
-// HTTP 500 with s:Receiver and a subcode of the table.
-func TestWIN002Whole(t *testing.T) {
+func TestWIN008OneHost(t *testing.T) {
+	p := newWindowsLab(t).pc(pcID(1))
+	for _, way := range []string{windows.OnPremise, windows.Federated, windows.Certificate} {
+		r := p.discovers(windows.Version{Major: 5}, way)
+		if r == nil {
+			t.Fatalf("%s: a fault", way)
+		}
+		policy, _ := url.Parse(r.PolicyURL)
+		enrolment, _ := url.Parse(r.EnrollmentURL)
+		if policy.Host != testHost || policy.Host != enrolment.Host {
+			t.Errorf("%s: policy at %s, enrolment at %s", way, policy.Host, enrolment.Host)
+		}
+	}
+}
+
+// eachAnswer has the server say yes and no at all its services for enrolment. The MessageID is urn:uuid:7, with white space around it; fault:
+// empty where it says yes.
+func eachAnswer(t *testing.T, holds func(t *testing.T, fault windows.Subcode, a answer, e *windows.Envelope)) {
 	l := newWindowsLab(t)
-	p, fresh := l.pc(pcID(1)).enrol(), l.pc(pcID(2))
+	fresh := l.pc(pcID(2))
 	rst := fresh.rst(windows.EnrollmentFull, csr(t, newKey()))
 	discover := &windows.Discover{RequestVersion: windows.Version{Major: 5}, DeviceType: windows.DeviceDesktop, ApplicationVersion: "10.0", AuthPolicies: []string{windows.OnPremise}}
 	for _, tt := range []struct {
@@ -120,26 +128,40 @@ func TestWIN002Whole(t *testing.T) {
 			if e == nil {
 				t.Fatalf("answered %d %q", a.status, a.body)
 			}
-			t.Run("WIN-002", func(t *testing.T) { whole(t, a) })
-			t.Run("WIN-006", func(t *testing.T) {
-				if got := e.Header.RelatesTo; got != "urn:uuid:7" {
-					t.Errorf("RelatesTo %q", got)
-				}
-			})
-			t.Run("WIN-021", func(t *testing.T) {
-				f, no := e.Body.(*windows.Fault)
-				switch {
-				case no != (tt.fault != ""), no && (f.Subcode != tt.fault || a.status != windows.FaultStatus || !bytes.Contains(a.body, []byte("s:Receiver<"))), !no && a.status != http.StatusOK:
-					t.Errorf("answered %d %s, want %q", a.status, a.body, tt.fault)
-				}
-			})
+			holds(t, tt.fault, a, e)
 		})
 	}
-	t.Run("WIN-002 sessions", func(t *testing.T) {
+}
+
+// Whatever the answer, it comes in one piece.
+func TestWIN002Whole(t *testing.T) {
+	eachAnswer(t, func(t *testing.T, _ windows.Subcode, a answer, _ *windows.Envelope) { whole(t, a) })
+	t.Run("sessions", func(t *testing.T) {
+		p := newWindowsLab(t).pc(pcID(1)).enrol()
 		a, _ := p.sends(p.begin())
 		whole(t, a)
 		a, _ = p.sendRaw([]byte("<SyncML"))
 		whole(t, a)
+	})
+}
+
+// An answer is tied to its request by the MessageID, trimmed.
+func TestWIN006RelatesTo(t *testing.T) {
+	eachAnswer(t, func(t *testing.T, _ windows.Subcode, _ answer, e *windows.Envelope) {
+		if got := e.Header.RelatesTo; got != "urn:uuid:7" {
+			t.Errorf("RelatesTo %q", got)
+		}
+	})
+}
+
+// No is HTTP 500 with s:Receiver and a subcode of the table, and yes is 200.
+func TestWIN021Faults(t *testing.T) {
+	eachAnswer(t, func(t *testing.T, fault windows.Subcode, a answer, e *windows.Envelope) {
+		f, no := e.Body.(*windows.Fault)
+		switch {
+		case no != (fault != ""), no && (f.Subcode != fault || a.status != windows.FaultStatus || !bytes.Contains(a.body, []byte("s:Receiver<"))), !no && a.status != http.StatusOK:
+			t.Errorf("answered %d %s, want %q", a.status, a.body, fault)
+		}
 	})
 }
 
@@ -354,11 +376,22 @@ func TestHST018Envelopes(t *testing.T) {
 			l.untouched(t, p, token)
 		})
 	}
-	wrapped := strings.Replace(good, bst, strings.Replace(bst, base64Of(bst), lines(base64Of(bst)), 1), 1) // WIN-013
+}
+
+// The request for a certificate may come in base64 of several lines.
+func TestWIN013LineBreaks(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1))
+	head := password(ada, l.ticketFor(l.user))
+	head.MessageID, head.To = "urn:uuid:1", "https://"+testHost+windows.EnrollmentPath
+	good := string(windows.EncodeEnvelope(nil, &windows.Envelope{Header: head, Body: p.rst(windows.EnrollmentFull, csr(t, p.key))}))
+	a, b := strings.Index(good, "<BinarySecurityToken"), strings.Index(good, "</BinarySecurityToken>")
+	token := base64Of(good[a : b+1])
+	wrapped := strings.Replace(good, token, lines(token), 1)
 	if _, e := p.postRaw(windows.EnrollmentPath, []byte(wrapped)); e == nil || wrapped == good {
 		t.Error("no envelope")
 	} else if f, refused := e.Body.(*windows.Fault); refused {
-		t.Errorf("WIN-013: base64 with line breaks: %v", f)
+		t.Error(f)
 	}
 }
 
@@ -512,8 +545,51 @@ func TestHST043NoVerifier(t *testing.T) {
 	l.untouched(t, p, "")
 }
 
-func TestWIN016Provisioning(t *testing.T) {
+// provisioned is the document of an enrolment, and the certificate in it.
+func provisioned(t *testing.T) (*windows.Provisioning, *x509.Certificate) {
+	t.Helper()
 	l := newWindowsLab(t, func(c *Config) { c.Windows.PFN = "Rollcall.Test_1" })
+	p := l.pc(pcID(1))
+	given, f := p.ask(password(ada, l.ticketFor(l.user)), p.rst(windows.EnrollmentFull, csr(t, p.key)))
+	if f != nil {
+		t.Fatal(f)
+	}
+	leaf, err := x509.ParseCertificate(given.Client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return given, leaf
+}
+
+// The document names one provider, and has two secrets of its own with their nonces.
+func TestWIN017Document(t *testing.T) {
+	given, leaf := provisioned(t)
+	a := &given.Application
+	if a.ProviderID != ProviderID || a.Address != "https://"+testHost+windows.ManagementPath || len(a.ClientAuth.Nonce) != 16 || len(a.ServerAuth.Nonce) != 16 ||
+		a.ClientAuth.Secret == a.ServerAuth.Secret || a.ServerAuth.Name != leaf.Subject.CommonName {
+		t.Errorf("%+v", a)
+	}
+	if given.DMClient.PFN != "Rollcall.Test_1" || given.DMClient.EntDMID != leaf.Subject.CommonName {
+		t.Errorf("%+v", given.DMClient)
+	}
+}
+
+// One of the poll sets is endless.
+func TestWIN019PollSets(t *testing.T) {
+	given, _ := provisioned(t)
+	endless := 0
+	for _, set := range given.DMClient.Poll.Sets() {
+		if set.Endless() {
+			endless++
+		}
+	}
+	if endless != 1 {
+		t.Errorf("%d endless sets: %+v", endless, given.DMClient.Poll)
+	}
+}
+
+func TestWIN016Provisioning(t *testing.T) {
+	l := newWindowsLab(t)
 	for i, tt := range []struct {
 		kind string
 		want windows.Store
@@ -533,24 +609,6 @@ func TestWIN016Provisioning(t *testing.T) {
 			if err != nil || place != tt.want || given.Store != tt.want || subject != leaf.Subject.String() {
 				t.Errorf("WIN-016, WIN-018: store %s, search %q, subject %s", given.Store, given.Application.Search, leaf.Subject)
 			}
-			a := &given.Application
-			t.Run("WIN-017", func(t *testing.T) {
-				if a.ProviderID != ProviderID || a.Address != "https://"+testHost+windows.ManagementPath || len(a.ClientAuth.Nonce) != 16 || len(a.ServerAuth.Nonce) != 16 ||
-					a.ClientAuth.Secret == a.ServerAuth.Secret || a.ServerAuth.Name != leaf.Subject.CommonName {
-					t.Errorf("%+v", a)
-				}
-			})
-			t.Run("WIN-019", func(t *testing.T) {
-				endless := 0
-				for _, set := range given.DMClient.Poll.Sets() {
-					if set.Endless() {
-						endless++
-					}
-				}
-				if endless != 1 || given.DMClient.PFN != "Rollcall.Test_1" || given.DMClient.EntDMID != leaf.Subject.CommonName {
-					t.Errorf("%+v", given.DMClient)
-				}
-			})
 			now := l.now()
 			if leaf.NotBefore.Before(now.Add(-time.Hour)) || leaf.NotAfter.AddDate(0, 0, -given.Renewal.RenewPeriod).Before(now) || !given.Renewal.ROBO {
 				t.Errorf("WIN-020: from %s to %s, renews %d days before", leaf.NotBefore, leaf.NotAfter, given.Renewal.RenewPeriod)
@@ -753,26 +811,37 @@ func TestWIN063Renewal(t *testing.T) {
 	if _, f := p.ask(password(ada, ""), doubled); f == nil || f.ErrorType != windows.ErrorInMaintenance {
 		t.Errorf("WIN-064: %v", f)
 	}
-	t.Run("WIN-065", func(t *testing.T) {
-		if n := p.sync(); n == 0 || p.state().Identity.Fingerprint != fingerprint(p.who.Certificate) {
-			t.Error("the old identity is not used any more before the new one was")
-		}
-		old := p.who
-		p.wears(given.Client, fresh)
-		if p.sync() == 0 || p.state().Identity.Fingerprint != fingerprint(leaf) {
-			t.Errorf("the new identity is not the device's after its first use\n%s", l.log)
-		}
-		late := l.pc(p.id)
-		late.wears(old.Certificate.Raw, old.Key.(*ecdsa.PrivateKey))
-		if a, m := late.sends(late.begin()); m != nil || a.status != http.StatusForbidden || !l.logged("HST-032") {
-			t.Errorf("the old identity answered %d afterwards", a.status)
-		}
-	})
 	// One that has expired gets no connection at all.
 	l.setClock(l.now().Add(366 * day))
 	other.http.CloseIdleConnections()
 	if _, err := other.do(http.MethodPost, windows.EnrollmentPath, http.Header{"Content-Type": {windows.SOAPContentType}}, nil); err == nil {
 		t.Error("an expired identity is let in")
+	}
+}
+
+// Both identities are let in until the newer one is used; then the older one is let in no more.
+func TestWIN065BothUntilUsed(t *testing.T) {
+	l := newWindowsLab(t)
+	p, fresh := l.pc(pcID(1)).enrol(), newKey()
+	l.setClock(l.now().Add(330 * day))
+	given, f := p.ask(password(ada, ""), renewal(t, fresh, p.who, l.now()))
+	if f != nil {
+		t.Fatal(f)
+	}
+	leaf, err := x509.ParseCertificate(given.Client)
+	l.must(err)
+	if n := p.sync(); n == 0 || p.state().Identity.Fingerprint != fingerprint(p.who.Certificate) {
+		t.Error("the old identity is not used any more before the new one was")
+	}
+	old := p.who
+	p.wears(given.Client, fresh)
+	if p.sync() == 0 || p.state().Identity.Fingerprint != fingerprint(leaf) {
+		t.Errorf("the new identity is not the device's after its first use\n%s", l.log)
+	}
+	late := l.pc(p.id)
+	late.wears(old.Certificate.Raw, old.Key.(*ecdsa.PrivateKey))
+	if a, m := late.sends(late.begin()); m != nil || a.status != http.StatusForbidden || !l.logged("HST-032") {
+		t.Errorf("the old identity answered %d afterwards", a.status)
 	}
 }
 
