@@ -23,11 +23,16 @@ func (a *Answers) Story(l lang.Language, names *population.Population) *report.S
 	s.Tables = append(s.Tables, a.upkeep(l), a.stormTable(l), a.weekTable(l))
 	s.Tables = append(s.Tables, exportTables(l, names)...)
 	if a.Wire != nil {
-		var d report.Devices
-		a.countDevices(&d)
-		s.Tables = append(s.Tables, a.Wire.tables(l, d.ByPlatform)...)
+		s.Tables = append(s.Tables, a.wireTables(l)...)
 	}
 	return s
+}
+
+// wireTables are what a share of the devices said over the wire too, and what differed.
+func (a *Answers) wireTables(l lang.Language) []report.Table {
+	var d report.Devices
+	a.countDevices(&d)
+	return a.Wire.tables(l, d.ByPlatform)
 }
 
 func (a *Answers) title(l lang.Language) string {

@@ -127,6 +127,9 @@ func (c *Comparison) Story(l lang.Language, names *population.Population) *repor
 		s.Until = max(s.Until, column.lasted())
 		plans = append(plans, "# "+column.Name+"\n"+column.Plan.Source())
 		s.Lead = append(s.Lead, l.Say("%s: %s.", c.called(k), column.headline(l)))
+		if column.Wire != nil {
+			s.Lead[len(s.Lead)-1] += " " + column.Wire.says(l)
+		}
 	}
 	s.Title = l.Say("%s with %d {device|devices}", l.Span(s.Until), len(first.Lives))
 	s.Plan = strings.Join(plans, "\n")
@@ -139,6 +142,15 @@ func (c *Comparison) Story(l lang.Language, names *population.Population) *repor
 	s.Tables = append(s.Tables, c.bareTable(l), counts, c.list(l, names))
 	s.Tables = append(s.Tables, c.lists(l, names)...)
 	s.Tables = append(s.Tables, exportTables(l, names)...)
+	for k, column := range c.Columns {
+		if column.Wire == nil {
+			continue
+		}
+		for _, t := range column.wireTables(l) {
+			t.Title = c.called(k) + ": " + t.Title
+			s.Tables = append(s.Tables, t)
+		}
+	}
 	return s
 }
 
@@ -196,7 +208,11 @@ func (c *Comparison) headline(l lang.Language) string {
 func (c *Comparison) Sections() map[string]any {
 	columns := []any{}
 	for _, column := range c.Columns {
-		columns = append(columns, map[string]any{"name": column.Name, "plan": column.Plan.Name, "event_log_sha256": column.LogSHA256, "virtual_seconds": column.Result.VirtualSeconds, "devices": column.Result.Devices, "checkins": column.Result.CheckIns, "limits": column.Result.Limits, "answers": column.Sections()["answers"]})
+		of := map[string]any{"name": column.Name, "plan": column.Plan.Name, "event_log_sha256": column.LogSHA256, "virtual_seconds": column.Result.VirtualSeconds, "devices": column.Result.Devices, "checkins": column.Result.CheckIns, "limits": column.Result.Limits, "answers": column.Sections()["answers"]}
+		if column.Wire != nil {
+			of["wire"] = column.Wire.section()
+		}
+		columns = append(columns, of)
 	}
 	sections := map[string]any{"columns": columns, "export": exportSection(c.Columns[0].Population)}
 	if len(c.Columns) == 2 {

@@ -222,6 +222,34 @@ func TestSideBySideFindings(t *testing.T) {
 	}
 }
 
+// What went over the wire is told of each column by itself: in the lead, in tables and for programs.
+func TestSideBySideWire(t *testing.T) {
+	proven, differs := invented(10), invented(10)
+	proven.Wire = &Spoken{Share: plan.Whole, Devices: [5]uint32{2, 2, 2, 2, 2}}
+	differs.Wire = &Spoken{Share: plan.Whole, Devices: [5]uint32{2, 2, 2, 2, 2}, Differs: 1, Differences: []Difference{{Device: "device-3", Message: "SyncML", Field: "status"}}}
+	c := Compare(column("a", proven), column("b", differs))
+	s := c.Story(lang.English, proven.Population)
+	if lead := strings.Join(s.Lead, "\n"); !strings.Contains(lead, "10 devices spoke") || !strings.Contains(lead, "Over the wire 1 of 10 devices came out otherwise") {
+		t.Errorf("lead %q", lead)
+	}
+	tables := map[string][][]any{}
+	for _, x := range s.Tables {
+		tables[x.Title] = x.Rows
+	}
+	if a, b := tables["a: Over the wire"], tables["b: Over the wire"]; len(a) != 5 || len(b) != 5 || a[0][3] != "wire proven" || b[0][3] != "differs" {
+		t.Errorf("by platform: %v and %v", a, b)
+	}
+	if a, b := tables["a: What differs over the wire"], tables["b: What differs over the wire"]; len(a) != 0 || len(b) != 1 || b[0][1] != "device-3" {
+		t.Errorf("what differs: %v and %v", a, b)
+	}
+	for k, want := range []uint64{0, 1} {
+		wire := c.Sections()["columns"].([]any)[k].(map[string]any)["wire"]
+		if got := wire.(map[string]any)["devices_that_differ"]; got != want {
+			t.Errorf("column %d: %v differ, want %d", k, got, want)
+		}
+	}
+}
+
 // Plans of different lengths are not compared without a word: the page is as long as the longer, the shorter's lines end where it does.
 func TestSideBySideOfOtherLength(t *testing.T) {
 	long, short := invented(100), invented(100)
