@@ -215,3 +215,19 @@ func TestHST120AWindowsMachineStaysWithItsHost(t *testing.T) {
 		}
 	}
 }
+
+// HST-120: a CommandUUID is kept and said again, so it is no longer than one is; the command is not carried out.
+func TestHST120ALongCommandUUID(t *testing.T) {
+	for _, length := range []int{mostUUID, mostUUID + 1} {
+		s := enrolled(t, iPhone, plainHabits)
+		s.wake()
+		s.answer(200, apple.EncodeCommand(nil, strings.Repeat("A", length), apple.ProfileList{}))
+		if length <= mostUUID {
+			s.reported(strings.Repeat("A", length))
+			continue
+		}
+		if s.act.Kind != Rest || s.act.Err == nil || !strings.Contains(s.act.Err.Error(), "HST-120") || s.d.Phase() != agent.Enrolled {
+			t.Errorf("act %d, %v, phase %s", s.act.Kind, s.act.Err, s.d.Phase())
+		}
+	}
+}

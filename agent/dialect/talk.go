@@ -104,6 +104,9 @@ func (d *Apple) read(now protocol.Time, step Step, r *Response, ev *agent.Event)
 		return nil
 	}
 	uuid, order, err := apple.DecodeCommand(r.Body)
+	if len(uuid) > mostUUID {
+		uuid, err = "", fmt.Errorf("CommandUUID of %d bytes, at most %d (HST-120)", len(uuid), mostUUID)
+	}
 	if err != nil && uuid == "" {
 		if step == Idle { // no answer of an MDM server, whatever its status says
 			ev.Kind = agent.Failed
@@ -121,6 +124,9 @@ func (d *Apple) read(now protocol.Time, step Step, r *Response, ev *agent.Event)
 	}
 	return nil
 }
+
+// mostUUID bounds a CommandUUID in bytes: it is kept, and said again.
+const mostUUID = 1 << 10
 
 // ErrNoPropertyList is an answer whose status is good and whose body no MDM server sends: a proxy's, or that of a server that is none for
 // devices.

@@ -260,15 +260,9 @@ func (c *conversation) read(x *Exchange) (answer dialect.Response, location stri
 	}
 	most := c.link.config.MaxBody
 	c.conn.limit.N = math.MaxInt64
-	n := int64(0)
-	if c.body = c.body[:0]; resp.ContentLength != 0 {
-		buffer := bytes.NewBuffer(c.body)
-		n, err = io.Copy(buffer, io.LimitReader(resp.Body, most+1))
-		c.body = buffer.Bytes()
-	}
-	switch {
-	case n > most:
-		return answer, "", errTooLong
+	switch c.body, err = readBody(c.body[:0], resp.Body, resp.ContentLength, most); {
+	case errors.Is(err, errTooLong):
+		return answer, "", err
 	case err != nil:
 		return answer, "", fmt.Errorf("answer: %w", err)
 	}
@@ -285,6 +279,38 @@ func (c *conversation) read(x *Exchange) (answer dialect.Response, location stri
 		Order:      strings.Join(resp.Header.Values(apple.OrderHeader), ", "),
 	}, "", nil
 }
+
+// readBody appends what r has to b, and makes b no longer than that takes: as length says, or up to most where it is negative. What is longer
+// than most is [errTooLong].
+func readBody(b []byte, r io.Reader, length, most int64) ([]byte, error) {
+	if length > most {
+		return b, errTooLong
+	}
+	if length < 0 {
+		length = most + 1
+	}
+	for int64(len(b)) < length {
+		if len(b) == cap(b) {
+			longer := make([]byte, len(b), min(length, int64(2*len(b)+leastBody)))
+			copy(longer, b)
+			b = longer
+		}
+		n, err := r.Read(b[len(b):min(int64(cap(b)), length)])
+		b = b[:len(b)+n]
+		switch {
+		case err == io.EOF:
+			return b, nil
+		case err != nil:
+			return b, err
+		}
+	}
+	if length > most {
+		return b, errTooLong
+	}
+	return b, nil
+}
+
+const leastBody = 512 // bytes of the first buffer
 
 // retryAfter reads both forms of the header (RFC 9110, section 10.2.3); 0: absent, senseless or past.
 func retryAfter(s string, now time.Time) time.Duration {
