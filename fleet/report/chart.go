@@ -417,6 +417,17 @@ func (m *mark) Half() int { return max(8, 3+3*utf8.RuneCountInString(m.Number)) 
 // Wide is the width of a mark's number in pixels.
 func (m *mark) Wide() int { return 2 * m.Half() }
 
+// Left is how far a mark's number begins before its moment in pixels: at the left edge not so far as the figures of the axis.
+func (m *mark) Left() int {
+	if m.at < 3 {
+		return 8
+	}
+	return m.Half()
+}
+
+// Middle is how far after its moment the middle of a mark's number is.
+func (m *mark) Middle() int { return m.Half() - m.Left() }
+
 // covers tells whether there is no room for both numbers where m is shown from rooms[least] on.
 func (m *mark) covers(other *mark, least int) bool {
 	return math.Abs(m.at-other.at) < rooms[max(least, other.least)]*float64(m.Half()+other.Half())/16

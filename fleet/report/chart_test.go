@@ -303,6 +303,9 @@ func TestMarksOfTheMainActs(t *testing.T) {
 	if m.Text != "day 1, 00:00: added\nday 1, 00:00: now: renewed" || m.Half() != 9 {
 		t.Errorf("%+v", m)
 	}
+	if m := marks(s, "")[0]; m.Half() != 12 || m.Left() != 8 || m.Middle() != 4 { // not over the figures of the axis
+		t.Errorf("the mark at the left edge begins %d px before its moment, its middle is %d px after it", m.Left(), m.Middle())
+	}
 	if wide := (&mark{Number: "10–12"}).Half(); wide != 18 {
 		t.Errorf("five characters: half of them are %d px", wide)
 	}
