@@ -56,6 +56,21 @@ func TestHST123Doubts(t *testing.T) {
 	}
 }
 
+// The change that a doubt names is the one that opened the gap, also where another followed in it (AUTH-30).
+func TestAUTH30DoubtNamesTheFirstChange(t *testing.T) {
+	p, err := Parse("move.yaml", []byte(company+`  - {at: 0s, enrol: {over: 1h}}
+  - {at: 1d, apns: {upload: renewed}}
+  - {at: 2d, authority: {set: intune, force: true}}
+  - {at: 3d, authority: {set: office365, force: true}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := p.Doubts(nil); len(d) != 1 || !strings.Contains(d[0].In(lang.English), "the change at 2d ") {
+		t.Errorf("%v, want a doubt about the change at 2d", d)
+	}
+}
+
 // The ready plans are meant as they are.
 func TestHST123NoDoubtOfReadyPlans(t *testing.T) {
 	for _, name := range BuiltIns() {

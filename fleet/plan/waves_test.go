@@ -54,6 +54,35 @@ timeline:
 	}
 }
 
+// Waves are a day apart where the plan does not say otherwise, and one at an action's very moment comes after it.
+func TestWavesAmongActions(t *testing.T) {
+	p, err := Parse("waves.yaml", []byte(`
+until: 10d
+tenant: {authority: office365}
+population: {devices: 100, mix: {ios: 100}, groups: {pilot: 10}}
+timeline:
+  - {at: 0s, enrol: {}}
+  - {at: 1d, authority: {set: coexistence}}
+  - {at: 2d, waves: {to: [pilot, basic]}}
+  - {at: 3d, ask_users_to_sync: all}
+  - {at: 4d, ask_users_to_sync: 10%}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range p.Timeline {
+		got = append(got, p.Timeline[i].At.String()+" "+p.Path(i))
+	}
+	want := []string{
+		"0s timeline[0].enrol", "1d timeline[1].authority", "2d timeline[2].waves.to[0]", "3d timeline[3].ask_users_to_sync",
+		"3d timeline[2].waves.to[1]", "4d timeline[4].ask_users_to_sync",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the timeline is\n%q, want\n%q", got, want)
+	}
+}
+
 // The ten ready plans of the handbook are there; every ready plan says what it teaches, and can be played with few and many
 // devices.
 func TestReadyPlans(t *testing.T) {
