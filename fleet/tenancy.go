@@ -132,7 +132,7 @@ func (f *Fleet) setAuthority(ctx context.Context, now protocol.Time, t Tenancy, 
 	if _, added := s.Set.Authority(); added {
 		f.owner = protocol.Intune
 	}
-	f.outcome = en.Say("Previewed and confirmed: of %d devices %d move, %d register anew, %d without a user stay.", p.Enrolled, p.Pending, p.Stale, p.NeedsSupport)
+	f.outcome = en.Say("Previewed and confirmed: of %d {device|devices} %d {moves|move}, %d {registers|register} anew, %d without a user {stays|stay}.", p.Enrolled, p.Pending, p.Stale, p.NeedsSupport)
 	if p.OpensGap {
 		f.outcome += " " + en.Say("The gap opens: Apple devices get 503.")
 	}

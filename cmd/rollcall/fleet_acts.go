@@ -74,7 +74,7 @@ func (f *fleetRunFlags) setAuthority(ctx context.Context, r *target.Rollcall, s 
 		return "", err
 	}
 	f.loading.Changes(p.Epoch)
-	outcome = lang.English.Say("Previewed and confirmed: of %d devices %d move, %d register anew.", p.Enrolled, p.Pending, p.Stale)
+	outcome = lang.English.Say("Previewed and confirmed: of %d {device|devices} %d {moves|move}, %d {registers|register} anew.", p.Enrolled, p.Pending, p.Stale)
 	if p.OpensGap {
 		outcome += " " + lang.English.Say("The gap opens: Apple devices get 503 until a renewed push certificate is uploaded.")
 	}

@@ -182,7 +182,7 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 	p.later(shown.After.OldEnd())
 	opens := shown.OpensGap
 	return outcome{n: tally{shown.Enrolled, shown.Pending, shown.Stale, shown.NeedsSupport}, says: func(n tally) string {
-		text := lang.English.Say("Previewed and confirmed: of %d devices %d move, %d register anew, %d without a user stay.", n[0], n[1], n[2], n[3])
+		text := lang.English.Say("Previewed and confirmed: of %d {device|devices} %d {moves|move}, %d {registers|register} anew, %d without a user {stays|stay}.", n[0], n[1], n[2], n[3])
 		if opens {
 			text += " " + lang.English.Say("The gap opens: Apple devices get 503.")
 		}
