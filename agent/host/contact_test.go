@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"rollcall/agent/dialect"
+	"rollcall/agent/link"
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -251,6 +252,33 @@ func TestHST120AnEnrolmentGoesOnByTheClockOfNow(t *testing.T) {
 		}
 		if refused := strings.Contains(err.Error(), "a clock of its own"); refused != strings.HasPrefix(says, "2500") {
 			t.Errorf("it had %s, the server says %q: %v", tt.had, tt.says, err)
+		}
+	}
+}
+
+// What a server answers without a word is told in one sentence that says what to do (HST-120).
+func TestHST120AnswersWithoutAWord(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		want []string
+	}{
+		{&dialect.Failure{Status: 503, RetryAfter: 90 * time.Second}, []string{"come again in 1m30s: status 503"}},
+		{&dialect.Failure{Status: 503, RetryAfter: 1e9 * time.Second}, []string{"more than a day (status 503)", "sooner by itself"}},
+		{&dialect.Failure{Status: 401}, []string{"does not manage this machine (status 401)", toLeave}},
+		{&dialect.Failure{Status: 410, Err: errors.New("gone for good")}, []string{"does not manage this machine (gone for good)", toLeave}},
+		{&dialect.Failure{Status: 404}, []string{"nothing where this machine checks in (status 404)", "see that"}},
+		{&dialect.Failure{Status: 500}, []string{"status 500 and says no more", "look into the server's log"}},
+		{&dialect.Failure{Err: link.ErrTooLong}, []string{"sends more than", "check the server"}},
+		{&dialect.Failure{Err: link.ErrCircle}, []string{"in a circle", "check the server"}},
+		{&dialect.Failure{Err: link.ErrElsewhere}, []string{"to another host", "check the server"}},
+		{io.EOF, []string{"breaks off before it answers", "check the port"}},
+	} {
+		got := explain(tt.err, "mdm.example", time.Now()).Error()
+		for _, want := range append(tt.want, "mdm.example") {
+			if !strings.Contains(got, want) || strings.HasSuffix(got, ":") || strings.HasSuffix(got, ": ") {
+				t.Errorf("%v: %s; want %q", tt.err, got, want)
+			}
 		}
 	}
 }

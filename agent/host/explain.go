@@ -1,16 +1,19 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
+	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/certs/scep"
@@ -66,6 +69,12 @@ func advice(err error, host string, now time.Time) string {
 	if errors.Is(err, link.ErrElsewhere) {
 		return fmt.Sprintf("%s sends this machine to another host, and this agent talks to %s alone: check the server, and what stands in front of it", host, host)
 	}
+	if errors.Is(err, link.ErrCircle) {
+		return fmt.Sprintf("%s sends this machine round in a circle: check the server, and what stands in front of it", host)
+	}
+	if errors.Is(err, link.ErrTooLong) {
+		return fmt.Sprintf("%s sends more than a server has to say: check the server, and what stands in front of it", host)
+	}
 	if e, ok := errors.AsType[*linkError](err); ok {
 		return e.advice(host)
 	}
@@ -93,6 +102,9 @@ func advice(err error, host string, now time.Time) string {
 	}
 	if e, ok := errors.AsType[*dialect.Failure](err); ok && e.Status != 0 {
 		return failed(e, host)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Sprintf("%s breaks off before it answers: check the port, the server, and what stands in front of it", host)
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return fmt.Sprintf("this machine cannot find %s (%v): check the name in the line, and this machine's name servers", dns.Name, dns)
@@ -142,6 +154,7 @@ func failed(e *dialect.Failure, host string) string {
 	if ok {
 		word = fault.Reason
 	}
+	said := cmp.Or(word, fmt.Sprintf("status %d", e.Status))
 	switch {
 	case ok && strings.Contains(word, tooEarly):
 		return fmt.Sprintf("%s does not renew this machine's certificate yet (%s), and all else goes on: this agent's clock is ahead of the server's; set this machine's clock, or, where --clock-offset has it so, %s", host, word, toRenew)
@@ -153,12 +166,18 @@ func failed(e *dialect.Failure, host string) string {
 		return fmt.Sprintf("%s has another device with this machine's identity (HST-051): if it is this one of before, remove it there with rollcall devices delete; if this machine is a copy of another, enrol it with --draw-id and a new line (rollcall users invite)", host)
 	case strings.HasPrefix(word, replacedRule):
 		return replacedBy(host)
+	case e.RetryAfter > agent.MaxWait: // longer than is believed
+		return fmt.Sprintf("%s asks to come again in more than a day (%s): this machine comes sooner by itself; look into the server's log, and at what stands in front of it", host, said)
 	case e.RetryAfter > 0:
-		return fmt.Sprintf("%s asks to come again in %s: %s", host, e.RetryAfter.Round(time.Second), word)
+		return fmt.Sprintf("%s asks to come again in %s: %s", host, e.RetryAfter.Round(time.Second), said)
+	case e.Status == http.StatusUnauthorized || e.Status == http.StatusGone:
+		return fmt.Sprintf("%s says that it does not manage this machine (%s): if that is so, %senrol with a new line; else check the server, and what stands in front of it", host, said, toLeave)
+	case e.Status == http.StatusNotFound:
+		return fmt.Sprintf("%s has nothing where this machine checks in (%s): see that the server of this machine is what answers there, and what stands in front of it", host, said)
 	case word != "":
 		return fmt.Sprintf("%s refuses this machine: %s", host, word)
 	}
-	return ""
+	return fmt.Sprintf("%s answers with status %d and says no more: look into the server's log, and at what stands in front of it; this machine tries again by itself", host, e.Status)
 }
 
 func names(c *x509.Certificate) (list []string) {

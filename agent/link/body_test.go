@@ -22,9 +22,9 @@ func TestHST120TheMemoryOfAnAnswer(t *testing.T) {
 		"it does not say":       {3000, -1, 2*3000 + leastBody, nil},
 		"as long as is allowed": {most, -1, most + 1, nil},
 		"of the allowed length": {most, most, most, nil},
-		"longer, as it says":    {most + 1, most + 1, 0, errTooLong},
-		"longer":                {most + 1, -1, most + 1, errTooLong},
-		"without end":           {100 * most, -1, most + 1, errTooLong},
+		"longer, as it says":    {most + 1, most + 1, 0, ErrTooLong},
+		"longer":                {most + 1, -1, most + 1, ErrTooLong},
+		"without end":           {100 * most, -1, most + 1, ErrTooLong},
 		"says much, has little": {10, most, leastBody, io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {

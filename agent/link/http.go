@@ -32,7 +32,6 @@ const (
 )
 
 var (
-	errTooLong = errors.New("the answer is longer than is read")
 	errFault   = errors.New("connection lost")
 	errFactory = errors.New("no factory identity to sign the MachineInfo with")
 )
@@ -105,7 +104,7 @@ func (c *conversation) request(ctx context.Context, r *dialect.Request, x *Excha
 		}
 		target = next
 	}
-	return dialect.Response{}, ErrElsewhere
+	return dialect.Response{}, ErrCircle
 }
 
 // identity makes the identity that of w. The signer is parsed when it is needed: on a kept connection it is not.
@@ -247,7 +246,7 @@ func (c *conversation) read(x *Exchange) (answer dialect.Response, location stri
 	}
 	if err != nil {
 		if c.conn.limit.N <= 0 {
-			err = errTooLong
+			err = ErrTooLong
 		}
 		return answer, "", fmt.Errorf("answer: %w", err)
 	}
@@ -261,7 +260,7 @@ func (c *conversation) read(x *Exchange) (answer dialect.Response, location stri
 	most := c.link.config.MaxBody
 	c.conn.limit.N = math.MaxInt64
 	switch c.body, err = readBody(c.body[:0], resp.Body, resp.ContentLength, most); {
-	case errors.Is(err, errTooLong):
+	case errors.Is(err, ErrTooLong):
 		return answer, "", err
 	case err != nil:
 		return answer, "", fmt.Errorf("answer: %w", err)
@@ -281,10 +280,10 @@ func (c *conversation) read(x *Exchange) (answer dialect.Response, location stri
 }
 
 // readBody appends what r has to b, and makes b no longer than that takes: as length says, or up to most where it is negative. What is longer
-// than most is [errTooLong].
+// than most is [ErrTooLong].
 func readBody(b []byte, r io.Reader, length, most int64) ([]byte, error) {
 	if length > most {
-		return b, errTooLong
+		return b, ErrTooLong
 	}
 	if length < 0 {
 		length = most + 1
@@ -305,7 +304,7 @@ func readBody(b []byte, r io.Reader, length, most int64) ([]byte, error) {
 		}
 	}
 	if length > most {
-		return b, errTooLong
+		return b, ErrTooLong
 	}
 	return b, nil
 }

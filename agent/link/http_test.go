@@ -53,12 +53,12 @@ func TestHST120(t *testing.T) {
 					return true
 				}
 			}
-		}, errTooLong},
+		}, ErrTooLong},
 		{"a length of 1 GB", func(w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("Content-Length", "1000000000")
 			w.Write(make([]byte, 2<<20))
 			return true
-		}, errTooLong},
+		}, ErrTooLong},
 		{"endless header", func(w http.ResponseWriter, r *http.Request) bool {
 			conn, _, _ := w.(http.Hijacker).Hijack()
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
@@ -68,7 +68,7 @@ func TestHST120(t *testing.T) {
 					return true
 				}
 			}
-		}, errTooLong},
+		}, ErrTooLong},
 		{"endless 100 Continue", func(w http.ResponseWriter, r *http.Request) bool {
 			conn, _, _ := w.(http.Hijacker).Hijack()
 			for {
@@ -77,7 +77,7 @@ func TestHST120(t *testing.T) {
 					return true
 				}
 			}
-		}, errTooLong},
+		}, ErrTooLong},
 		{"redirect to another host", func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, elsewhere.URL+"/mdm", http.StatusTemporaryRedirect)
 			return true
@@ -89,7 +89,7 @@ func TestHST120(t *testing.T) {
 		{"redirect in a circle", func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 			return true
-		}, ErrElsewhere},
+		}, ErrCircle},
 		{"no HTTP", func(w http.ResponseWriter, r *http.Request) bool { return hijack(w, "220 mail.example ESMTP\r\n") }, nil},
 		{"no such status", func(w http.ResponseWriter, r *http.Request) bool {
 			return hijack(w, "HTTP/1.1 002 OK\r\nContent-Length: 0\r\n\r\n")

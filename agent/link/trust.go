@@ -122,13 +122,22 @@ func scepClient(c *Config, pool *x509.CertPool) *http.Client {
 			MaxResponseHeaderBytes: maxHeader,
 		},
 		CheckRedirect: func(r *http.Request, before []*http.Request) error {
-			if r.URL.Host != before[0].URL.Host || r.URL.Scheme != before[0].URL.Scheme || len(before) > maxHops {
+			switch {
+			case r.URL.Host != before[0].URL.Host || r.URL.Scheme != before[0].URL.Scheme:
 				return ErrElsewhere
+			case len(before) > maxHops:
+				return ErrCircle
 			}
 			return nil
 		},
 	}
 }
 
-// ErrElsewhere is wrapped by the error of a request that was redirected out of its host.
-var ErrElsewhere = errors.New("redirected to another host, or too often")
+var (
+	// ErrElsewhere is wrapped by the error of a request that was redirected out of its host.
+	ErrElsewhere = errors.New("redirected to another host")
+	// ErrCircle is wrapped by the error of one that was redirected within it too often.
+	ErrCircle = errors.New("redirected too often")
+	// ErrTooLong is wrapped by the error of one whose answer is longer than is read.
+	ErrTooLong = errors.New("the answer is longer than is read")
+)

@@ -80,7 +80,7 @@ func outcomeOfError(err error) Outcome {
 		return Unreachable
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &wait) && wait.Timeout():
 		return Silent
-	case errors.Is(err, link.ErrElsewhere):
+	case errors.Is(err, link.ErrElsewhere), errors.Is(err, link.ErrCircle):
 		return Elsewhere
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
