@@ -82,6 +82,14 @@ type ledger struct {
 	Debts    []debt            `json:"debts,omitempty"`
 }
 
+// A sealed is the file of a ledger: one that a disk damaged is not taken for another, though it may well be JSON still.
+type sealed struct {
+	SHA256 string          `json:"sha256"` // of Ledger
+	Ledger json.RawMessage `json:"ledger"`
+}
+
+var errSum = errors.New("its sum is another")
+
 const (
 	ledgerFile  = "files.json"
 	copyFile    = "files.json.copy"    // the same, for a disk that damages one
@@ -115,7 +123,14 @@ func readOne(dir, file string) (l ledger, err error) {
 	if err != nil {
 		return l, err
 	}
-	if err := json.Unmarshal(b, &l); err != nil {
+	var f sealed
+	if err = json.Unmarshal(b, &f); err == nil && f.SHA256 != hashOf(f.Ledger) {
+		err = errSum
+	}
+	if err == nil {
+		err = json.Unmarshal(f.Ledger, &l)
+	}
+	if err != nil {
 		return ledger{}, fmt.Errorf("%s is damaged (%w)", name, err)
 	}
 	return l, nil
@@ -137,6 +152,9 @@ func Read(dir string) (list []Profile, root string, err error) {
 
 func (s *Store) save() error {
 	b, err := json.Marshal(&s.led)
+	if err == nil {
+		b, err = json.Marshal(&sealed{hashOf(b), b})
+	}
 	if err == nil {
 		err = s.make(s.dir) // a crash, or somebody, may have taken it away
 	}

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -704,5 +706,38 @@ func TestHST120ALargeProfileIsTheFirst(t *testing.T) {
 	list, _, err := Read(s.dir)
 	if err != nil || len(list) != 1 || !strings.Contains(list[0].Note, "too large") {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// A ledger in which a disk changed any byte is not gone by, whether it is still JSON or not: its copy is, and where that is damaged too
+// nothing of the machine is touched (HST-121).
+func TestHST121AByteOfTheLedger(t *testing.T) {
+	t.Parallel()
+	s := system(t)
+	s.place(s.open(), nil, two(1)...)
+	want, _, err := readLedger(s.dir)
+	if err != nil || len(want.Files) == 0 {
+		t.Fatalf("%+v, %v", want, err)
+	}
+	name := filepath.Join(s.dir, ledgerFile)
+	whole, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range whole {
+		broken := bytes.Clone(whole)
+		broken[at] ^= 1
+		if err := os.WriteFile(name, broken, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, damaged, err := readLedger(s.dir); err != nil || !damaged || !reflect.DeepEqual(got, want) {
+			t.Fatalf("byte %d, %q: damaged is %v, %v, and it says %+v", at, broken[max(0, at-10):at+1], damaged, err, got)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, copyFile), bytes.Replace(whole, []byte("absent"), []byte("absenu"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(s.dir); err == nil || !strings.Contains(err.Error(), "put back by hand") {
+		t.Errorf("both are damaged: %v", err)
 	}
 }
