@@ -64,7 +64,7 @@ func TestALockIsGivenBackBeforeItsFile(t *testing.T) {
 	again.Close()
 }
 
-// What root gives back is what stands in the folder, never what a link in it leads to.
+// What root gives back is what stands in the folder, never what a link in it leads to, of either kind.
 func TestHST120LinksAreGivenBackThemselves(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root gives files to others")
@@ -72,14 +72,14 @@ func TestHST120LinksAreGivenBackThemselves(t *testing.T) {
 	t.Parallel()
 	const nobody = 65534
 	dir, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
-	link := filepath.Join(dir, "link")
-	if err := errors.Join(os.WriteFile(victim, nil, 0o600), os.Symlink(victim, link), os.Chown(dir, nobody, nobody)); err != nil {
+	link, hard, own, folder := filepath.Join(dir, "link"), filepath.Join(dir, "hard"), filepath.Join(dir, "own"), filepath.Join(dir, "folder")
+	if err := errors.Join(os.WriteFile(victim, nil, 0o600), os.Symlink(victim, link), os.Link(victim, hard), os.WriteFile(own, nil, 0o600), os.Mkdir(folder, 0o700), os.Chown(dir, nobody, nobody)); err != nil {
 		t.Fatal(err)
 	}
 	if err := giveBack(dir); err != nil {
 		t.Error(err)
 	}
-	for name, want := range map[string]int{link: nobody, victim: 0} {
+	for name, want := range map[string]int{link: nobody, own: nobody, folder: nobody, victim: 0, hard: 0} {
 		if st, err := os.Lstat(name); err != nil || ownerOf(st) != want {
 			t.Errorf("%s is of %d, %v", name, ownerOf(st), err)
 		}

@@ -89,19 +89,39 @@ func lent(dir string) bool {
 	return os.Geteuid() == 0 && (err != nil || ownerOf(st) != 0)
 }
 
-// giveBack gives all that is in a folder to the user whose it is.
+// giveBack gives all that is in a folder to the user whose it is. A file that has a name elsewhere too is not the agent's, whoever linked it
+// there, and stays whose it is.
 func giveBack(dir string) error {
-	st, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
 	root, err := os.OpenRoot(dir) // links that lead out of it are not followed
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	return fs.WalkDir(root.FS(), ".", func(name string, _ fs.DirEntry, err error) error {
-		return errors.Join(err, root.Lchown(name, ownerOf(st), -1))
+	st, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	owner := ownerOf(st)
+	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !e.IsDir() && !e.Type().IsRegular() {
+			return root.Lchown(name, owner, -1)
+		}
+		f, err := root.OpenFile(name, os.O_RDONLY|noFollow|noWait, 0) // what was looked at is what is given
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		st, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if s, ok := st.Sys().(*syscall.Stat_t); ok && !st.IsDir() && s.Nlink > 1 {
+			return nil
+		}
+		return f.Chown(owner, -1)
 	})
 }
 
