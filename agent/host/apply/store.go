@@ -30,6 +30,9 @@ const (
 	beforeFolder = "before"
 )
 
+// errLarge is why a profile beyond the bounds is not there where files were to come of it.
+var errLarge = errors.New("it or the folder of profiles is too large, so that no file was made of it")
+
 // Config is what the machine's owner allows.
 type Config struct {
 	Root      string            `json:"root,omitempty"`       // folder that stands for the system's; empty: /
@@ -101,6 +104,9 @@ func (s *Store) Place(ctx context.Context, c Config, have []Installed, i Install
 	if err := s.Keep(i, document); err != nil {
 		return false, err
 	}
+	if !s.Has(i) && applies(c, document) { // it is beyond the bounds
+		return false, errLarge
+	}
 	if err := s.moved(ctx, &c); err != nil {
 		return false, err
 	}
@@ -117,6 +123,20 @@ func (s *Store) Place(ctx context.Context, c Config, have []Installed, i Install
 	s.led.Profiles = before
 	profiles, wishes = s.wanted(c, have)
 	return false, errors.Join(why, s.follow(ctx, c, c.Root, profiles, wishes))
+}
+
+// applies tells whether files are to come of a document.
+func applies(c Config, document []byte) bool {
+	p, err := apple.DecodeProfile(document)
+	if err != nil {
+		return false
+	}
+	for n := range p.Payloads {
+		if slices.Contains(c.Families, apple.FamilyOf(p.Payloads[n].Type)) {
+			return true
+		}
+	}
+	return false
 }
 
 // Has tells whether the document of a profile is kept.

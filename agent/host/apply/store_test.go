@@ -695,13 +695,24 @@ func TestAModeComesBackWhole(t *testing.T) {
 	s.same("removed", first)
 }
 
-// A profile that is too large to be kept is no error, be it the first one, and says so.
+// A profile that is too large to be kept is no error, be it the first one, and says so; where files were to come of it, it is not there, and
+// the version before stays.
 func TestHST120ALargeProfileIsTheFirst(t *testing.T) {
 	t.Parallel()
 	s := system(t)
 	large := two(1)[0]
-	large.bytes = append(large.bytes, make([]byte, maxDocument)...)
+	large.bytes = append(large.bytes, bytes.Repeat([]byte("\n"), maxDocument)...)
 	store := s.open()
+	s.place(store, nil, two(2)...)
+	there := tree(t, s.root)
+	have := []Installed{two(2)[0].Installed, two(2)[1].Installed}
+	if placed, err := store.Place(t.Context(), s.config, have, large.Installed, large.bytes); placed || !errors.Is(err, errLarge) {
+		t.Errorf("files were to come of it: %v, %v", placed, err)
+	}
+	s.same("refused", there)
+	s.match(store)
+	s.config.Families = nil
+	store = s.open()
 	s.place(store, nil, large)
 	list, _, err := Read(s.dir)
 	if err != nil || len(list) != 1 || !strings.Contains(list[0].Note, "too large") {
