@@ -51,5 +51,6 @@
 // # The machine and its names
 //
 // The UDID is made of the system's machine id, by a hash, so that a machine that is enrolled anew is the same device. Two machines with one
-// id, as clones have, cannot be told apart: the server refuses the second, and [Join.Draw] gives it a name by chance.
+// id, as clones have, cannot be told apart: the one that enrols later takes the place of the other, which is refused from then on and told so
+// (HST-032), and [Join.Draw] gives one a name by chance.
 package host
