@@ -117,6 +117,9 @@ func histories(log *rehearsal.Log, pop *population.Population) map[string][]stri
 				}
 			}
 		}
+		if len(all[d.UDID]) == 0 {
+			continue
+		}
 		all[d.UDID] = used(all[d.UDID])
 		slices.SortStableFunc(all[d.UDID], func(a, b string) int { return strings.Compare(subject(a), subject(b)) })
 	}
