@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -97,6 +98,7 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, lead str
 			own = own.Only(played.Devices)
 		}
 		if played.Partial && len(columns) == 0 {
+			answers.Lead = strings.TrimSpace(lead + " " + f.language.Say("This is of %q alone, the first of %d rehearsals to be put side by side; the others were not played.", v.name, len(variants)))
 			return f.tell(cmd, one, answers, own)
 		}
 		if played.Partial {

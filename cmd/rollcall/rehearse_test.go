@@ -40,8 +40,11 @@ func TestHST125BesideCtrlC(t *testing.T) {
 	var out, errs bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetErr(&errs)
-	if err := f.besides(cmd, []variant{{"a", p, pop, false}, {"b", p, pop, false}}, "", pop, time.Now()); exitCode(err) != 130 {
+	if err := f.besides(cmd, []variant{{"a", p, pop, false}, {"b", p, pop, false}}, "About both.", pop, time.Now()); exitCode(err) != 130 {
 		t.Errorf("exit code %d, want 130: %v", exitCode(err), err)
+	}
+	if said := strings.Join(strings.Fields(out.String()), " "); !strings.Contains(said, `About both. This is of "a" alone, the first of 2 rehearsals`) {
+		t.Errorf("it does not say of which rehearsal this is: %.500s", said)
 	}
 	var r report.Result
 	if err := json.Unmarshal(read(t, filepath.Join(f.report, report.ResultFile)), &r); err != nil || r.Verdict != report.Partial {
