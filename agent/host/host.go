@@ -160,9 +160,6 @@ func (h *Host) wake() error {
 	return h.connect()
 }
 
-// maxAnswer is how many bytes of an answer are read: twice the largest profile of which files are made, and more, as text has them (HST-120).
-const maxAnswer = 4 << 20
-
 // connect makes the link to the one server.
 func (h *Host) connect() error {
 	if h.rec.Link == nil {
@@ -179,7 +176,7 @@ func (h *Host) connect() error {
 	h.link, err = link.New(link.Config{
 		TransportKeys: transport,
 		Roots:         roots, Now: h.now, Clock: h.real, Dial: dialTo(h.rec.Link.Host), Keys: h.key, Requests: h.request, Keep: h.keep, Watcher: watcher{h},
-		MaxBody: maxAnswer, Curves: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
+		Curves: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
 	})
 	return err
 }
