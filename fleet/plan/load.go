@@ -125,7 +125,7 @@ func parse(name string, data []byte, t *Tenancy) (*Plan, error) {
 		p.take(t)
 	}
 	p.fill()
-	unread := d.errs
+	unread := slices.DeleteFunc(slices.Clone(d.errs), func(e *Error) bool { return e.Rule == ruleContradiction }) // those were read
 	for _, e := range p.contradictions() {
 		if len(d.errs) < maxShown && !slices.ContainsFunc(unread, func(of *Error) bool { return hangs(e.Field, of) }) {
 			d.errs = append(d.errs, e)

@@ -147,6 +147,7 @@ func (s *Share) UnmarshalText(b []byte) error {
 		return errors.New("want a share such as 4% or 0.05%")
 	}
 	if n > uint64(Whole) {
+		*s = Whole // what else a plan says can be held against that
 		return errMoreThanAll
 	}
 	*s = Share(n)
