@@ -200,7 +200,7 @@ func (d *Android) offered(o *android.Offer, device string, out *Act) error {
 		subject.CommonName = name
 	}
 	u, err := url.Parse(o.URL)
-	server, unreadable := url.Parse(d.bond.Value().url) // a damaged state may have any
+	server, unreadable := url.Parse(d.bond.Value().url)                                  // a damaged state may have any
 	if err != nil || unreadable != nil || u.Scheme != "https" || u.Host != server.Host { // HST-120
 		return fmt.Errorf("certificate: %.200q is elsewhere", o.URL)
 	}
