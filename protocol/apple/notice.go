@@ -55,7 +55,7 @@ func DecodeNotice(value string) (n protocol.Notice, words string, signature []by
 	if !ok {
 		return wrong("no signature")
 	}
-	if signature, err = base64.StdEncoding.Strict().DecodeString(sig); err != nil {
+	if signature, err = oneForm(sig); err != nil {
 		return wrong("signature")
 	}
 	rest := words
@@ -85,4 +85,12 @@ func DecodeNotice(value string) (n protocol.Notice, words string, signature []by
 		return wrong("not in its one form")
 	}
 	return n, words, signature, nil
+}
+
+// oneForm decodes base64 of one form: without the line ends that a decoder passes over (RFC 4648, section 3.1).
+func oneForm(text string) ([]byte, error) {
+	if i := strings.IndexAny(text, "\r\n"); i >= 0 {
+		return nil, base64.CorruptInputError(i)
+	}
+	return base64.StdEncoding.Strict().DecodeString(text)
 }

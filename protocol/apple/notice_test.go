@@ -43,7 +43,8 @@ func TestNoticeHasOneForm(t *testing.T) {
 		strings.Replace(good, "epoch=2", "epoch=02", 1), strings.Replace(good, "epoch=2", "epoch=4294967296", 1),
 		strings.Replace(good, "epoch=2", "epoch=-1", 1), strings.Replace(good, "09:00:00Z", "10:00:00+01:00", 1),
 		strings.Replace(good, `", sig`, `", more, sig`, 1), strings.Replace(good, `", rule`, `",rule`, 1),
-		strings.Replace(good, "c2lnbmVk", "c2lnbmVk!", 1), strings.Replace(good, "AUTH-21", "AUTH\x0021", 1),
+		strings.Replace(good, "c2lnbmVk", "c2lnbmVk!", 1), strings.Replace(good, "c2lnbmVk", "c2lnbm\rVk", 1), strings.Replace(good, "c2lnbmVk", "c2lnbmVk\n", 1),
+		strings.Replace(good, "AUTH-21", "AUTH\x0021", 1),
 		strings.Replace(good, "AUTH-21", strings.Repeat("A", 600), 1),
 	} {
 		if n, _, _, err := DecodeNotice(bad); !errors.Is(err, protocol.ErrMalformed) || n != (protocol.Notice{}) {

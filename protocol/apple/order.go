@@ -47,12 +47,12 @@ func DecodeOrder(value string) (o Order, words string, signature []byte, err err
 	if !ok {
 		return wrong("no signature")
 	}
-	if signature, err = base64.StdEncoding.Strict().DecodeString(sig); err != nil {
+	if signature, err = oneForm(sig); err != nil {
 		return wrong("signature")
 	}
 	device, rest, _ := strings.Cut(strings.TrimPrefix(words, `unenrol="`), `", certificate=:`)
 	certificate, rest, _ := strings.Cut(rest, `:, at="`)
-	sum, err := base64.StdEncoding.Strict().DecodeString(certificate)
+	sum, err := oneForm(certificate)
 	if err != nil || len(sum) != len(o.Certificate) {
 		return wrong("certificate")
 	}
