@@ -382,7 +382,7 @@ func ask(t *testing.T, args ...string) (stdout string, err error) {
 	t.Helper()
 	root := &cobra.Command{Use: "rollcall", SilenceUsage: true, SilenceErrors: true}
 	root.PersistentFlags().Bool("json", false, "")
-	root.AddCommand(commands()...)
+	addCommands(root)
 	var out bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(new(bytes.Buffer))

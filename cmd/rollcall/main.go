@@ -39,7 +39,7 @@ func run() int {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ofFlag(err) })
 	root.PersistentFlags().Bool("json", false, "print one JSON object on stdout, everything else on stderr")
-	root.AddCommand(commands()...)
+	addCommands(root)
 	sayWhatIsWanted(root)
 	var unknown error // cobra would show a group's help for a command that it does not have, and call that well done
 	help := root.HelpFunc()
