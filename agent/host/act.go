@@ -87,11 +87,14 @@ func (h *Host) asked(o *dialect.Order) error {
 // A watcher hears of each exchange as it ends.
 type watcher struct{ h *Host }
 
-// Exchanged hears of the server's clock, and acts where that was allowed, once the report of a command is delivered (apple.md section 6.5); that of an erase is given once.
+// Exchanged hears of the server's clock, and of who manages the machine, and acts where that was allowed, once the report of a command is delivered (apple.md section 6.5); that of an erase is given once.
 func (w watcher) Exchanged(_ protocol.Device, x *link.Exchange) {
 	delivered := x.Status >= 200 && x.Status <= 299
 	if x.Told && (x.Clock != 0 || delivered) {
 		w.h.heard(x.Clock)
+	}
+	if x.Management != (protocol.Management{}) {
+		w.h.managedBy(x.Management)
 	}
 	orders := x.Orders
 	if x.Step == dialect.Report {
@@ -103,6 +106,15 @@ func (w watcher) Exchanged(_ protocol.Device, x *link.Exchange) {
 		if act != "" && !o.Again && o.Status == protocol.Acknowledged && (delivered || once) && w.h.rec.Allow[act] != "" {
 			w.h.act(act, o.UUID)
 		}
+	}
+}
+
+// managedBy hears who manages the machine.
+func (h *Host) managedBy(m protocol.Management) {
+	was := h.rec.Management.Authority
+	h.rec.Management = m
+	if was != protocol.Unknown && was != m.Authority {
+		h.note(Entry{What: "moved", Note: strings.TrimSuffix("from "+was.String()+" to "+m.Authority.String()+" by "+string(m.Rule), " by ")})
 	}
 }
 

@@ -175,7 +175,7 @@ func (h *Host) connect() error {
 	}
 	h.link, err = link.New(link.Config{
 		TransportKeys: transport,
-		Roots:         roots, Now: h.now, Clock: h.real, Dial: dialTo(h.rec.Link.Host), Keys: h.key, Requests: h.request, Keep: h.keep, Watcher: watcher{h},
+		Roots:         roots, Now: h.now, Clock: h.real, Dial: dialTo(h.rec.Link.Host), Keys: h.key, Requests: h.request, Keep: h.keep, Watcher: watcher{h}, Asks: true,
 		Curves: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
 	})
 	return err

@@ -23,7 +23,7 @@ const (
 // An Entry is one thing that was asked of the machine, or that became of it.
 type Entry struct {
 	At     protocol.Time `json:"at"`
-	What   string        `json:"what"`             // RequestType of a command, or an event: enrolled, renewed, ended
+	What   string        `json:"what"`             // RequestType of a command, or an event: enrolled, renewed, moved, ended
 	UUID   string        `json:"uuid,omitempty"`   // CommandUUID; of a Windows command its SyncML session, message and CmdID
 	Status string        `json:"status,omitempty"` // as it was reported
 	Note   string        `json:"note,omitempty"`   // what was done, or not

@@ -39,13 +39,15 @@ type record struct {
 
 	Trouble string `json:"trouble,omitempty"` // why files of the machine do not follow its profiles; empty: they do
 
-	Notice  protocol.Notice `json:"notice,omitzero"` // newest change of authority heard of
-	Asked   Entry           `json:"asked,omitzero"`  // the newest command
-	Good    protocol.Time   `json:"good,omitzero"`   // newest conversation that went well
-	Bad     protocol.Time   `json:"bad,omitzero"`    // newest that did not, if nothing went well since
-	Why     string          `json:"why,omitempty"`   // it did not
-	Ended   protocol.Time   `json:"ended,omitzero"`  // of the enrolment before
-	EndedBy string          `json:"ended_by,omitempty"`
+	Notice protocol.Notice `json:"notice,omitzero"` // newest change of authority heard of
+
+	Management protocol.Management `json:"management,omitzero"` // as its server said last
+	Asked      Entry               `json:"asked,omitzero"`      // the newest command
+	Good       protocol.Time       `json:"good,omitzero"`       // newest conversation that went well
+	Bad        protocol.Time       `json:"bad,omitzero"`        // newest that did not, if nothing went well since
+	Why        string              `json:"why,omitempty"`       // it did not
+	Ended      protocol.Time       `json:"ended,omitzero"`      // of the enrolment before
+	EndedBy    string              `json:"ended_by,omitempty"`
 }
 
 // A pasted is the server, as the line that somebody pasted names it.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -27,32 +28,44 @@ type Status struct {
 	CA           string            `json:"ca,omitempty"`           // pin; empty: the system's roots
 	Kind         protocol.Platform `json:"kind,omitzero"`          // as what the machine is managed
 	UDID         string            `json:"udid,omitempty"`         // or as what else its server lists it
-	Since        protocol.Time     `json:"since,omitzero"`
-	Rule         protocol.Rule     `json:"rule,omitempty"` // of the newest change of authority; empty: none since the enrolment
-	Epoch        uint32            `json:"epoch,omitempty"`
-	ChangedAt    protocol.Time     `json:"changed_at,omitzero"`
-	Certificate  *Certificate      `json:"certificate,omitempty"`
-	Profiles     []Profile         `json:"profiles,omitempty"`
-	Asked        *Entry            `json:"asked,omitempty"` // the newest command
-	Good         protocol.Time     `json:"last_check_in,omitzero"`
-	Bad          protocol.Time     `json:"last_failure,omitzero"`
-	Why          string            `json:"why,omitempty"` // of it
-	Next         protocol.Time     `json:"next,omitzero"` // when something is due; the poll comes whatever it says
-	Poll         string            `json:"poll,omitempty"`
-	Courier      string            `json:"courier,omitempty"` // as --courier has it
-	Alone        bool              `json:"alone,omitempty"`   // its server names no push service for it: it asks by itself
-	Runs         bool              `json:"runs"`              // an agent, now
-	Stream       *courier.State    `json:"stream,omitempty"`  // of wake-ups, of the one that runs
-	Allowed      map[string]string `json:"allowed,omitempty"`
-	Applied      []protocol.Family `json:"applied,omitempty"` // families whose profiles become files of the system
-	Root         string            `json:"root,omitempty"`    // that stands for the system's; empty: /
-	OnProfile    string            `json:"on_profile,omitempty"`
-	Trouble      string            `json:"trouble,omitempty"` // why files of the machine are not as its profiles, or its owner, want them
-	ClockOffset  string            `json:"clock_offset,omitempty"`
-	Driven       protocol.Time     `json:"server_clock,omitzero"` // of a server whose clock a laboratory drives
-	Ended        protocol.Time     `json:"ended,omitzero"`        // of the enrolment before
-	EndedBy      string            `json:"ended_by,omitempty"`
-	Machine      Facts             `json:"machine"`
+	Enrolled     protocol.Time     `json:"enrolled,omitzero"`
+
+	// Authority is who manages the machine, as its server says, since when, and by which rule: empty while it is to move. Unknown where the
+	// server says nothing of it, as those of others do: then Since is the enrolment.
+	Authority protocol.Authority `json:"authority,omitzero"`
+	Since     protocol.Time      `json:"since,omitzero"`
+	Rule      protocol.Rule      `json:"rule,omitempty"`
+	Change    *AuthorityChange   `json:"change,omitempty"` // of authority, the newest that it heard of; none since the enrolment: nil
+
+	Certificate *Certificate      `json:"certificate,omitempty"`
+	Profiles    []Profile         `json:"profiles,omitempty"`
+	Asked       *Entry            `json:"asked,omitempty"` // the newest command
+	Good        protocol.Time     `json:"last_check_in,omitzero"`
+	Bad         protocol.Time     `json:"last_failure,omitzero"`
+	Why         string            `json:"why,omitempty"` // of it
+	Next        protocol.Time     `json:"next,omitzero"` // when something is due; the poll comes whatever it says
+	Poll        string            `json:"poll,omitempty"`
+	Courier     string            `json:"courier,omitempty"` // as --courier has it
+	Alone       bool              `json:"alone,omitempty"`   // its server names no push service for it: it asks by itself
+	Runs        bool              `json:"runs"`              // an agent, now
+	Stream      *courier.State    `json:"stream,omitempty"`  // of wake-ups, of the one that runs
+	Allowed     map[string]string `json:"allowed,omitempty"`
+	Applied     []protocol.Family `json:"applied,omitempty"` // families whose profiles become files of the system
+	Root        string            `json:"root,omitempty"`    // that stands for the system's; empty: /
+	OnProfile   string            `json:"on_profile,omitempty"`
+	Trouble     string            `json:"trouble,omitempty"` // why files of the machine are not as its profiles, or its owner, want them
+	ClockOffset string            `json:"clock_offset,omitempty"`
+	Driven      protocol.Time     `json:"server_clock,omitzero"` // of a server whose clock a laboratory drives
+	Ended       protocol.Time     `json:"ended,omitzero"`        // of the enrolment before
+	EndedBy     string            `json:"ended_by,omitempty"`
+	Machine     Facts             `json:"machine"`
+}
+
+// An AuthorityChange is one of the tenant's authority that the machine heard of.
+type AuthorityChange struct {
+	Epoch uint32        `json:"epoch"`
+	At    protocol.Time `json:"at"`
+	Rule  protocol.Rule `json:"rule"` // what becomes of the profiles of before: by AUTH-21 they stay, by AUTH-27 they leave after a time
 }
 
 // A Certificate is the machine's identity.
@@ -129,8 +142,12 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	}
 	s.Organization = d.organization()
 	s.Alone = d.push().service == ""
-	s.Since, s.Next, s.Poll, s.Courier = d.EnrolledAt(), d.Due(), r.Poll.String(), r.Courier
-	s.Rule, s.Epoch, s.ChangedAt = r.Notice.Rule, r.Notice.Epoch, r.Notice.ChangedAt
+	s.Enrolled, s.Next, s.Poll, s.Courier = d.EnrolledAt(), d.Due(), r.Poll.String(), r.Courier
+	m := r.Management
+	s.Authority, s.Since, s.Rule = m.Authority, cmp.Or(m.Since, s.Enrolled), m.Rule
+	if n := r.Notice; n != (protocol.Notice{}) {
+		s.Change = &AuthorityChange{n.Epoch, n.ChangedAt, n.Rule}
+	}
 	if i := d.Identity(); i.Serial != "" {
 		left := int(math.Floor(i.NotAfter.Time().Sub(r.Clock.at(real)).Hours() / 24))
 		sum := sha256.Sum256(d.Certificate(dialect.Current))

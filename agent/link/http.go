@@ -229,6 +229,9 @@ func (c *conversation) compose(r *dialect.Request, target *url.URL, body []byte,
 	if name := c.link.config.CertificateHeader; name != "" && c.certificate != nil {
 		field(name, inHeader(c.certificate))
 	}
+	if c.link.config.Asks && c.certificate != nil {
+		field(apple.ManagementHeader, apple.AsksManagement)
+	}
 	if r.Method != http.MethodGet {
 		field("Content-Length", strconv.Itoa(len(body)))
 	}
@@ -256,6 +259,9 @@ func (c *conversation) read(x *Exchange) (answer dialect.Response, location stri
 	if c.conn.client != nil {
 		clock, wrong := ReadClock(resp.Header, c.conn.ConnectionState().PeerCertificates)
 		x.Clock, x.Told = clock, wrong == nil
+		if c.link.config.Asks {
+			x.Management, _ = apple.DecodeManagement(resp.Header.Get(apple.ManagementHeader)) // what cannot be read says nothing
+		}
 	}
 	most := c.link.config.MaxBody
 	c.conn.limit.N = math.MaxInt64

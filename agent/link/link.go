@@ -62,6 +62,7 @@ type Config struct {
 	KeepOpen bool                         // keep a device's connection for its next conversation, until [Link.Close]
 	Timeout  time.Duration                // for one request with its connection, on the real clock; 0: 30 s
 	MaxBody  int64                        // bytes of an answer that are read; 0: 16 MiB (HST-120)
+	Asks     bool                         // who manages the device, for [Exchange.Management]
 
 	// Before is called before each request, and may wait; nil: nobody. A SCEP enrolment counts as one request.
 	Before func(ctx context.Context, d protocol.Device, s dialect.Step)
@@ -132,6 +133,8 @@ type Exchange struct {
 	Told      bool            // the answer came over mutual TLS, and Clock is all that it says of the server's
 	Clock     protocol.Time   // with Told: of a server that has one of its own, as in [ReadClock]; 0: it has none
 	Err       error           // with Status 0: why; with a 2xx: what is wrong with the answer
+
+	Management protocol.Management // with Config.Asks: who manages the device, over mutual TLS; zero: the answer does not say
 }
 
 // A Report is what one conversation came to.

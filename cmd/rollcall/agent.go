@@ -351,16 +351,29 @@ func (a *agentFlags) tell(cmd *cobra.Command, profiles bool, done string) error 
 func printStatus(w io.Writer, s *host.Status) {
 	switch s.State {
 	case "managed", "enrolling":
-		line(w, "managed by", strings.TrimPrefix(s.Organization+" at "+s.Server, " at "))
+		by := strings.TrimPrefix(s.Organization+" at "+s.Server, " at ")
+		if s.Authority != protocol.Unknown {
+			by = s.Authority.String() + ", through " + by
+		}
+		line(w, "managed by", by)
 		if s.State == "enrolling" {
 			line(w, "state", "the enrolment is under way: rollcall agent check-in goes on with it")
 		}
 		line(w, "since", statusTime(s.Since))
-		rule := "the enrolment: no change of authority since"
-		if s.Rule != "" {
-			rule = fmt.Sprintf("%s, change %d of %s", s.Rule, s.Epoch, statusTime(s.ChangedAt))
+		rule := string(s.Rule)
+		switch {
+		case s.Authority == protocol.Unknown:
+			rule = "the enrolment: its server does not say under which authority"
+		case rule == "":
+			rule = "no rule any more: it is to move at a check-in"
 		}
 		line(w, "by", rule)
+		if s.Since.Time().Sub(s.Enrolled.Time()).Abs() > time.Minute { // they are of two clocks
+			line(w, "enrolled", statusTime(s.Enrolled))
+		}
+		if c := s.Change; c != nil {
+			line(w, "last change", fmt.Sprintf("of authority at %s, number %d; profiles from before it: %s", statusTime(c.At), c.Epoch, c.Rule))
+		}
 		line(w, "as", kindName(s.Kind)+" "+s.UDID)
 		ca := s.CA
 		if ca == "" {

@@ -122,7 +122,7 @@ func TestAgentAsAnotherKind(t *testing.T) {
 				t.Errorf("the server has %+v", d)
 			}
 			s := b.status()
-			if s.State != "managed" || s.Kind != tt.kind || s.UDID != d.ID || s.Certificate == nil || s.Alone != (tt.kind == protocol.Windows) || s.Good == 0 {
+			if s.State != "managed" || s.Kind != tt.kind || s.UDID != d.ID || s.Certificate == nil || s.Alone != (tt.kind == protocol.Windows) || s.Good == 0 || s.Authority != protocol.Intune || s.Rule != protocol.RuleIntune {
 				t.Errorf("status %+v", s)
 			}
 

@@ -610,8 +610,8 @@ func (s *statusOf) WriteHeader(status int) {
 func TestHST057AMachineKnowsTheRule(t *testing.T) {
 	t.Parallel()
 	m, h := enrolledMachine(t, serveConfig{})
-	if s := m.status(); s.Rule != "" || s.Epoch != 0 {
-		t.Errorf("before any change: %s, epoch %d", s.Rule, s.Epoch)
+	if s := m.status(); s.Authority != protocol.Intune || s.Rule != protocol.RuleIntune || s.Since.Time().Sub(s.Enrolled.Time()).Abs() > time.Hour || s.Change != nil {
+		t.Errorf("before any change: %s by %s since %d (enrolled %d), change %+v", s.Authority, s.Rule, s.Since, s.Enrolled, s.Change)
 	}
 	now := protocol.At(time.Now())
 	change := authority.Change{Authority: protocol.SCCM, At: now}
@@ -628,8 +628,8 @@ func TestHST057AMachineKnowsTheRule(t *testing.T) {
 	h.Close()
 	m.open() // a restart
 	s := m.status()
-	if s.State != "managed" || s.Rule == "" || s.Epoch != 2 || s.ChangedAt != now || s.Bad == 0 {
-		t.Errorf("after the change: %+v", s)
+	if c := s.Change; s.State != "managed" || c == nil || c.Rule != protocol.RuleRegistered || c.Epoch != 2 || c.At != now || s.Bad == 0 || s.Authority != protocol.Intune || s.Rule != protocol.RuleIntune {
+		t.Errorf("after the change: %+v, %+v", s, s.Change)
 	}
 }
 

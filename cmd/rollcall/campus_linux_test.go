@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"rollcall/fleet/target"
+	"rollcall/protocol"
 	"rollcall/server/delivery"
 )
 
@@ -334,8 +335,9 @@ func (m *campusMachine) refuses(says, command string, args ...string) {
 // status reads the machine's state.
 func (m *campusMachine) status() (s struct {
 	State, UDID, Why string
-	Rule             string
-	Epoch            uint32
+	Authority        protocol.Authority
+	Rule             protocol.Rule
+	Change           *struct{ Epoch uint32 }
 	Certificate      *struct{ Serial, SHA256 string }
 	Runs             bool
 	Stream           struct{ Since time.Time }

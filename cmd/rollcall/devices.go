@@ -242,7 +242,14 @@ func printDevice(w io.Writer, d *target.Details) {
 	if d.LeavesAt != 0 {
 		row(w, "has left", "if it is silent until "+when(d.LeavesAt))
 	}
-	row(w, "managed by", d.Registered.String()+", since "+when(d.RegisteredAt)+", epoch "+strconv.Itoa(int(d.Epoch)))
+	by := ""
+	switch {
+	case d.RegisteredBy != "":
+		by = " by " + string(d.RegisteredBy)
+	case d.Life == "enrolled":
+		by = ", to move at a check-in"
+	}
+	row(w, "managed by", d.Registered.String()+by+", since "+when(d.RegisteredAt)+", epoch "+strconv.Itoa(int(d.Epoch)))
 	row(w, "enrolled", when(d.EnrolledAt))
 	if a := d.Android; a != nil {
 		row(w, "mode", string(a.Mode)+", enrolment "+a.Enrollment+", API level "+strconv.Itoa(a.APILevel))

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -82,7 +83,7 @@ func tellStory(t *testing.T, s *campus) {
 	}
 	for _, m := range s.machines {
 		m.refuses("AUTH-30", "check-in")
-		if is := m.status(); is.State != "managed" || is.Epoch != 2 || is.Rule == "" {
+		if is := m.status(); is.State != "managed" || is.Change == nil || is.Change.Epoch != 2 {
 			t.Errorf("%s in the gap: %+v", m.name, is)
 		}
 	}
@@ -178,12 +179,15 @@ func tellStory(t *testing.T, s *campus) {
 	s.act("they are who they were")
 	for _, m := range s.machines {
 		d, err := s.api.Device(ctx, m.udid)
-		want := protocol.Intune
+		want, by := protocol.Intune, protocol.RuleEntitled
 		if m == stays {
-			want = protocol.Office365
+			want, by = protocol.Office365, protocol.RuleBasic
 		}
-		if is := m.status(); err != nil || is.State != "managed" || is.Certificate.Serial != m.serial || is.Certificate.SHA256 != d.Identity.Fingerprint || d.Registered != want || d.Queue != 0 || !is.Runs || is.Stream.Since.IsZero() {
+		if is := m.status(); err != nil || is.State != "managed" || is.Certificate.Serial != m.serial || is.Certificate.SHA256 != d.Identity.Fingerprint || d.Registered != want || is.Authority != want || is.Rule != by || d.Queue != 0 || !is.Runs || is.Stream.Since.IsZero() {
 			t.Errorf("%s: %+v, and the server has %+v, %v", m.name, is, d, err)
+		}
+		if told := m.must("journal"); strings.Contains(told, "from office365 to intune by AUTH-14") != (m != stays) {
+			t.Errorf("%s tells of its move: %s", m.name, told)
 		}
 	}
 	n := 0

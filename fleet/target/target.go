@@ -139,6 +139,7 @@ type Device struct {
 	Awaiting     bool               `json:"awaiting"`   // held in Setup Assistant
 	Reachable    bool               `json:"reachable"`  // has a push address that the push service did not refuse
 	RegisteredAt protocol.Time      `json:"registered_at"`
+	RegisteredBy protocol.Rule      `json:"registered_by,omitempty"` // the rule that has it there; empty: it is to move, or is not enrolled
 	EnrolledAt   protocol.Time      `json:"enrolled_at"`
 	EndedAt      protocol.Time      `json:"ended_at"`
 	LeavesAt     protocol.Time      `json:"leaves_at,omitzero"` // a PC that is leaving has left when it is silent until then; 0: it is not

@@ -81,7 +81,7 @@ func DecodeNotice(value string) (n protocol.Notice, words string, signature []by
 		}
 		n.Kept = time.Duration(kept) * time.Second
 	}
-	if strings.Trim(string(n.Rule), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") != "" || NoticeWords(n) != words {
+	if !named(n.Rule) || NoticeWords(n) != words {
 		return wrong("not in its one form")
 	}
 	return n, words, signature, nil

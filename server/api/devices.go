@@ -44,6 +44,7 @@ type device struct {
 	Awaiting     bool               `json:"awaiting"`
 	Reachable    bool               `json:"reachable"`
 	RegisteredAt protocol.Time      `json:"registered_at"`
+	RegisteredBy protocol.Rule      `json:"registered_by,omitempty"` // the rule that has it there; none: it is to move, or is not enrolled
 	EnrolledAt   protocol.Time      `json:"enrolled_at"`
 	EndedAt      protocol.Time      `json:"ended_at"`
 	LeavesAt     protocol.Time      `json:"leaves_at,omitzero"` // a PC that is leaving has left when it is silent until then
@@ -169,6 +170,9 @@ func (h *Handler) device(r *store.Record) device {
 		Queue:    len(s.Queue),
 		Reports:  reports{s.Reports.Acknowledged, s.Reports.Failed, s.Reports.FormatError, s.Reports.NotNow},
 		Profiles: make([]deviceProfile, len(s.Profiles)),
+	}
+	if s.Life == delivery.Enrolled {
+		d.RegisteredBy = w.Management(s).Rule
 	}
 	if s.Identity.NotAfter != 0 {
 		d.Identity = identity{hex.EncodeToString(s.Identity.Fingerprint[:]), s.Identity.NotBefore, s.Identity.NotAfter}

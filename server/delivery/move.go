@@ -68,6 +68,15 @@ func (w *World) Target(s *State) (to authority.Resolution, pending, stale bool) 
 	return to, pending, !pending && s.User != 0 && s.Epoch < w.Tenant.Epoch
 }
 
+// Management says who manages the device in state s, and by which rule. Where others should, it is to move, and no rule has it there any more.
+func (w *World) Management(s *State) protocol.Management {
+	m := protocol.Management{Authority: s.Registered, Since: s.RegisteredAt}
+	if to := authority.Resolve(w.Tenant, w.User(s.User), s.Subject()); to.Authority == s.Registered {
+		m.Rule = to.Rule
+	}
+	return m
+}
+
 // Unregistered tells whether the device in state s has yet to register in the tenant's epoch: what it was told of that may have changed since.
 func (w *World) Unregistered(s *State) bool {
 	_, pending, stale := w.Target(s)

@@ -98,6 +98,7 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.notify(w, &x.out.Reply.Notice)
+	h.told(w, r, p)
 	if k := x.out.Reply.Command.Kind; ends(k) {
 		h.order(w, p, x.now)
 	}

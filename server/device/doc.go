@@ -30,6 +30,8 @@
 //
 // # The notice
 //
+// A machine that asks by the header Rollcall-Authority is told in the same who manages it, since when and by which rule.
+//
 // Of a change of authority a device hears with any answer, by the header Rollcall-Notice (package protocol/apple). It is
 // signed with a key of the server's own, whose certificate is in the enrolment profile.
 //

@@ -62,6 +62,7 @@ func (h *Handler) windowsMessage(w http.ResponseWriter, r *http.Request) {
 	if t.talk.Ends {
 		h.order(w, p, t.now)
 	}
+	h.told(w, r, p)
 	writeWhole(w, http.StatusOK, windows.SyncMLContentType, t.answer)
 }
 
