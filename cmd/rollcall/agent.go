@@ -372,7 +372,11 @@ func printStatus(w io.Writer, s *host.Status) {
 			line(w, "enrolled", statusTime(s.Enrolled))
 		}
 		if c := s.Change; c != nil {
-			line(w, "last change", fmt.Sprintf("of authority at %s, number %d; profiles from before it: %s", statusTime(c.At), c.Epoch, c.Rule))
+			old := "the profiles that it had stay"
+			if c.Rule == protocol.RuleSevenDays {
+				old = "profiles of the authority before leave"
+			}
+			line(w, "last change", fmt.Sprintf("of authority at %s, number %d: %s (%s)", statusTime(c.At), c.Epoch, old, c.Rule))
 		}
 		line(w, "as", kindName(s.Kind)+" "+s.UDID)
 		ca := s.CA
