@@ -11,6 +11,7 @@ import (
 	"archive/zip"
 	"compress/gzip"
 	"crypto/sha256"
+	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -34,9 +35,14 @@ var targets = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm
 // most is the size of the program, in bytes, that is promised on every system.
 const most = 10_000_000
 
-// notInlined are the packages whose functions are compiled once each where programs are larger by themselves, as for Windows: their time is
-// spent elsewhere.
-var notInlined = []string{"rollcall/...", "golang.org/...", "github.com/...", "net/...", "encoding/...", "text/..."}
+// buildArgs are how the program is built, one argument a line.
+//
+//go:embed build.args
+var buildArgs string
+
+// notInlined are the packages of others whose functions are compiled once each too where programs are larger by themselves, as for Windows:
+// their time is spent elsewhere.
+var notInlined = []string{"golang.org/...", "github.com/...", "net/...", "encoding/...", "text/..."}
 
 // packedAt is how old everything in a package says that it is.
 var packedAt = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -92,7 +98,12 @@ func packFor(out, version, target string) (made []string, err error) {
 		name += ".exe"
 	}
 	program := filepath.Join(dir, name)
-	args := []string{"build", "-trimpath", "-ldflags", "-s -w -X main.packaged=" + version, "-tags", "agentonly,nethttpomithttp2", "-o", program}
+	args := []string{"build", "-ldflags", "-s -w -X main.packaged=" + version, "-o", program}
+	for line := range strings.Lines(buildArgs) {
+		if strings.HasPrefix(line, "-") {
+			args = append(args, strings.TrimSpace(line))
+		}
+	}
 	if system != "linux" {
 		for _, packages := range notInlined {
 			args = append(args, "-gcflags", packages+"=-l")

@@ -54,13 +54,30 @@ func benchServer(b *testing.B, program string) (server *exec.Cmd, said struct {
 }
 
 // build builds a program as it is given away.
-func build(b *testing.B, tags string) string {
+func build(b *testing.B, args ...string) string {
 	b.Helper()
 	program := filepath.Join(b.TempDir(), "rollcall")
-	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", tags, "-o", program, ".").CombinedOutput(); err != nil {
+	args = append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", program}, args...)
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
 	return program
+}
+
+// buildAgent builds the agent as the packages hold it.
+func buildAgent(b *testing.B) string {
+	b.Helper()
+	text, err := os.ReadFile(filepath.FromSlash("../../.ci/package/build.args"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var args []string
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "-") {
+			args = append(args, strings.TrimSpace(line))
+		}
+	}
+	return build(b, args...)
 }
 
 // BenchmarkStreamsOfMachines is what each of a thousand streams costs the process of a server whose push service has them: resident memory
@@ -69,7 +86,7 @@ func build(b *testing.B, tags string) string {
 // least 150s: the runtime collects every two minutes). What the kernel keeps of sockets is in neither. The devices' ends are agents' own, in
 // this process. Each run has a server of its own: memory that streams before have left would be a gift.
 func BenchmarkStreamsOfMachines(b *testing.B) {
-	program := build(b, "")
+	program := build(b)
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	const streams = 1000
@@ -126,12 +143,12 @@ func BenchmarkStreamsOfMachines(b *testing.B) {
 // over the time of ROLLCALL_IDLE (such as 10m), in how many seconds it is awake while nothing happens. The runtime's own watch (sysmon) wakes
 // once a minute, the stream's heartbeat every few; what such a moment needs of threads and locks ends within it.
 func BenchmarkAgentProcess(b *testing.B) {
-	program := build(b, "agentonly,nethttpomithttp2")
+	program := buildAgent(b)
 	st, err := os.Stat(program)
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, said := benchServer(b, build(b, ""))
+	_, said := benchServer(b, build(b))
 	state := filepath.Join(b.TempDir(), "state")
 	line := append(strings.Fields(strings.TrimPrefix(said.Agent, "rollcall ")), "--state", state)
 	if out, err := exec.Command(program, line...).CombinedOutput(); err != nil {
