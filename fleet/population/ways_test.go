@@ -3,6 +3,7 @@ package population
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"rollcall/fleet/plan"
@@ -108,9 +109,31 @@ timeline:
 		without[AOSP] < 15 || without[AOSP] > 45 || without[AOSP]+without[Dedicated] != 100 {
 		t.Errorf("with a user %v, without %v", with, without)
 	}
-	for text, want := range map[string]Enrolment{"androidAOSPUserOwnedDeviceEnrollment": AOSP, "19": AOSP, "18": AOSP} {
-		if got, userless := enrolmentOf(member(enrolmentNumbers, text)); got != want || userless != (text == "19") {
-			t.Errorf("%s: %d, userless %t", text, got, userless)
+}
+
+// The members of deviceEnrollmentType that came later have the numbers of Graph's beta documentation.
+func TestEnrolmentsOfGraph(t *testing.T) {
+	for _, tt := range []struct {
+		number, name string
+		want         Enrolment
+		userless     bool
+	}{
+		{"18", "androidAOSPUserOwnedDeviceEnrollment", AOSP, false},
+		{"19", "androidAOSPUserlessDeviceEnrollment", AOSP, true},
+		{"20", "appleACMEBasicBYOD", ByUser, false},
+		{"21", "appleACMEDEPUserless", Automated, true},
+		{"22", "appleACMEDEPUDACompanyPortal", Automated, false},
+		{"23", "appleACMEDEPUDASetupAsstLegacy", Automated, false},
+		{"24", "appleACMEDEPUDAModernAuth", Automated, false},
+		{"25", "appleAccountDrivenUserEnrollment", AppleUser, false},
+	} {
+		for _, text := range []string{tt.number, tt.name} {
+			if got, userless := enrolmentOf(member(enrolmentNumbers, text)); got != tt.want || userless != tt.userless {
+				t.Errorf("%s: %d, userless %t", text, got, userless)
+			}
+		}
+		if enrolmentNumbers[tt.number] != strings.ToLower(tt.name) {
+			t.Errorf("%s is %s, want %s", tt.number, enrolmentNumbers[tt.number], tt.name)
 		}
 	}
 }

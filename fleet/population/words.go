@@ -30,6 +30,8 @@ var (
 		"12": "appleuserenrollmentwithserviceaccount", "14": "azureadjoinusingazurevmextension",
 		"15": "androidenterprisededicateddevice", "16": "androidenterprisefullymanaged", "17": "androidenterprisecorporateworkprofile",
 		"18": "androidaospuserowneddeviceenrollment", "19": "androidaospuserlessdeviceenrollment",
+		"20": "appleacmebasicbyod", "21": "appleacmedepuserless", "22": "appleacmedepudacompanyportal",
+		"23": "appleacmedepudasetupasstlegacy", "24": "appleacmedepudamodernauth", "25": "appleaccountdrivenuserenrollment",
 	}
 	stateNumbers = map[string]string{
 		"0": "managed", "1": "retirepending", "2": "retirefailed", "3": "wipepending", "4": "wipefailed", "5": "unhealthy",
@@ -60,9 +62,9 @@ func enrolmentOf(member string) (e Enrolment, userless bool) {
 	switch member {
 	case "deviceenrollmentmanager":
 		return ByManager, false
-	case "applebulkwithuser":
+	case "applebulkwithuser", "appleacmedepudacompanyportal", "appleacmedepudasetupasstlegacy", "appleacmedepudamodernauth":
 		return Automated, false
-	case "applebulkwithoutuser":
+	case "applebulkwithoutuser", "appleacmedepuserless":
 		return Automated, true
 	case "windowsbulkuserless", "windowsbulkazuredomainjoin":
 		return Bulk, true
@@ -72,7 +74,7 @@ func enrolmentOf(member string) (e Enrolment, userless bool) {
 		return Joined, false
 	case "windowscomanagement":
 		return CoManagement, false
-	case "appleuserenrollment", "appleuserenrollmentwithserviceaccount":
+	case "appleuserenrollment", "appleuserenrollmentwithserviceaccount", "appleaccountdrivenuserenrollment":
 		return AppleUser, false
 	case "azureadjoinusingazurevmextension":
 		return CloudPC, false
