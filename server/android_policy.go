@@ -31,7 +31,7 @@ func AndroidParts(w *delivery.World, now protocol.Time, st *delivery.State, read
 		part := read(a.Profile)
 		switch {
 		case a.State == delivery.InstallFailed: // it is not there, and nobody tries it now
-		case a.State == delivery.Removing:
+		case a.State.Leaves():
 			part.RemoveAfter = now
 			old = append(old, part)
 		case w.Old(a.Profile, owner):

@@ -135,3 +135,28 @@ timeline:
 		t.Errorf("%+v", out.Wire)
 	}
 }
+
+// A new profile that fails on a PC and is unassigned within the seven days leaves what an old one had set there as it was, by rule and over the wire
+// (AUTH-27).
+func TestAUTH27WireFailedLeaves(t *testing.T) {
+	p := parsed(t, `
+until: 12d
+population: {devices: 12, mix: {windows: 100}, licences: {basic: 0, intune: 100}, habits: {profile_fails: 100%}}
+tenant: {authority: sccm}
+profiles: [{name: rules, family: configuration}, {name: more, family: configuration}, {name: office, family: wifi}]
+timeline:
+  - {at: 0s, enrol: {over: 1h}}
+  - {at: 2h, profiles: {assign: rules, group: all}}
+  - {at: 2h, profiles: {assign: office, group: all}}
+  - {at: 2d, authority: {set: intune}}
+  - {at: 3d, profiles: {assign: more, group: all}}
+  - {at: 3d1h, profiles: {unassign: more, group: all}}
+`)
+	out := played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
+	for _, d := range out.Wire.Differences {
+		t.Error(d.String())
+	}
+	if out.Wire.Parted > 0 || out.Wire.Devices[protocol.Windows-1] != 12 {
+		t.Errorf("%+v", out.Wire)
+	}
+}

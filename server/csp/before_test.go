@@ -76,10 +76,10 @@ func TestWIN070Spelling(t *testing.T) {
 }
 
 // TestAUTH27Overwritten: what a profile of the authority before had set is no longer its own where a new one has written it, and goes with that;
-// what only the old one's namesake had set is still that one's as well.
+// what only the old one's namesake had set is still that one's as well. What failed need not have written anything, and takes nothing of it along.
 func TestAUTH27Overwritten(t *testing.T) {
 	one, two, three := replace(config+"K/One", "int", "1"), replace(config+"K/Two", "int", "1"), replace(config+"K/Three", "int", "1")
-	past, first := []*csp.Profile{read(t, one+two)}, replace(config+"K/One", "int", "2")
+	past, first, four := []*csp.Profile{read(t, one+two)}, replace(config+"K/One", "int", "2"), replace(config+"K/Four", "int", "1")
 	for _, tt := range []struct {
 		name string
 		got  []windows.Command
@@ -88,7 +88,9 @@ func TestAUTH27Overwritten(t *testing.T) {
 		{"it leaves", read(t, first, three).Remove(csp.Before{Past: past}), "Delete " + config + "K/One\nDelete " + config + "K/Three\n"},
 		{"another of its own has set it", read(t, first, three).Remove(csp.Before{Past: past, Kept: []*csp.Profile{read(t, first)}}), "Delete " + config + "K/Three\n"},
 		{"a version without it", read(t, three).Install(csp.Before{Past: past, Old: read(t, first, three)}), "Delete " + config + "K/One\n"},
-		{"a version without what failed", read(t, three).Install(csp.Before{Past: past, Old: read(t, three), Tried: []*csp.Profile{read(t, first)}}), "Delete " + config + "K/One\n"},
+		{"it failed, and leaves", read(t, first, three).Remove(csp.Before{Past: past, Partial: true}), "Delete " + config + "K/Three\n"},
+		{"it failed where its own version was", read(t, first, three).Remove(csp.Before{Past: past, Partial: true, Old: read(t, first)}), "Delete " + config + "K/One\nDelete " + config + "K/Three\n"},
+		{"a version without what failed", read(t, three).Install(csp.Before{Past: past, Old: read(t, three), Tried: []*csp.Profile{read(t, first, four)}}), "Delete " + config + "K/Four\n"},
 		{"in its namesake's place", read(t, three).Install(csp.Before{Past: past, Old: read(t, one, three), Others: true}), "Replace " + config + "K/Three (int) = 1\n"},
 	} {
 		if got := text(tt.got); got != tt.want {

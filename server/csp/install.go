@@ -8,11 +8,12 @@ import (
 
 // Before is what profiles have set on a device before a command about one of them. The zero Before: nothing.
 type Before struct {
-	Old    *Profile   // what the profile takes the place of; nil: nothing
-	Others bool       // Old is the authority's before: what both have alike is written again, or the device would drop it with what is left of that authority (AUTH-26, AUTH-27)
-	Tried  []*Profile // what failed under the profile's name: each of their commands may have been done, and none need be
-	Kept   []*Profile // other profiles: what they have set stays
-	Past   []*Profile // other profiles, of the authority before: what they have set stays, but for what the profile has overwritten (AUTH-27)
+	Old     *Profile   // what the profile takes the place of; nil: nothing
+	Others  bool       // Old is the authority's before: what both have alike is written again, or the device would drop it with what is left of that authority (AUTH-26, AUTH-27)
+	Partial bool       // the profile itself failed: each of its commands may have been done, and none need be
+	Tried   []*Profile // what failed under the profile's name, likewise
+	Kept    []*Profile // other profiles: what they have set stays
+	Past    []*Profile // other profiles, of the authority before: what they have set stays, but for what is known to be overwritten (AUTH-27)
 }
 
 // Install returns what brings p to a device. A node that was there is replaced, never deleted and added, and one that is as it should be
@@ -30,28 +31,43 @@ func (p *Profile) Install(b Before) (out []windows.Command) {
 // Remove returns what takes p off a device, with what it took or was to take the place of. A node that is missing is as it should be
 // (404).
 func (p *Profile) Remove(b Before) []windows.Command {
+	if b.Partial {
+		b.Tried = append([]*Profile{p}, b.Tried...)
+		return b.gone(nil)
+	}
 	return b.gone(p.Commands)
 }
 
 // gone returns what deletes the nodes that were written by commands, and by the profiles of which another takes the place, where those that
-// stay did not. Of the authority before nothing stays that one of the new authority's wrote over: its time ended there.
+// stay did not. Of the authority before nothing stays that one of the new authority's wrote over: its time ended there. What failed need not
+// have written anything, and takes nothing along of that authority's: what it has written over after all goes with the old profile, when the
+// time of that is up.
 func (b *Before) gone(commands []windows.Command, stay ...*Profile) []windows.Command {
 	stay = append(stay, b.Kept...)
-	over := slices.Clone(commands)
-	for _, p := range b.Tried {
-		over = append(over, p.Commands...)
-	}
-	switch past := append(slices.Clone(b.Past), stay...); {
+	past := append(slices.Clone(b.Past), stay...)
+	var s sweep
+	switch {
 	case b.Old == nil:
-		return gone(over, stay)
 	case b.Others: // it has overwritten none of its own authority's
-		return append(gone(b.Old.Commands, past), gone(over, stay)...)
+		s.delete(b.Old.Commands, past)
+	default:
+		s.delete(b.Old.Commands, stay)
 	}
-	return gone(append(slices.Clone(b.Old.Commands), over...), stay)
+	s.delete(commands, stay)
+	for _, p := range b.Tried {
+		s.delete(p.Commands, past)
+	}
+	return s.out
 }
 
-// gone returns what deletes the nodes that commands have written, as wholes where nothing that is kept is in them.
-func gone(commands []windows.Command, kept []*Profile) (out []windows.Command) {
+// A sweep deletes nodes, each once.
+type sweep struct {
+	deleted map[key]bool
+	out     []windows.Command
+}
+
+// delete deletes the nodes that commands have written, as wholes where nothing that is kept is in them.
+func (s *sweep) delete(commands []windows.Command, kept []*Profile) {
 	stays := map[key]bool{} // with all that it is below
 	for _, p := range kept {
 		for _, c := range leaves(p.Commands) {
@@ -60,7 +76,6 @@ func gone(commands []windows.Command, kept []*Profile) (out []windows.Command) {
 			}
 		}
 	}
-	deleted := map[key]bool{}
 	for _, c := range leaves(commands) {
 		node := c.Items[0].Target
 		if r := root(node); !stays[keyOf(r)] {
@@ -69,14 +84,16 @@ func gone(commands []windows.Command, kept []*Profile) (out []windows.Command) {
 		k := keyOf(node)
 		below := false
 		for up := range k.above {
-			below = below || deleted[up]
+			below = below || s.deleted[up]
 		}
 		if c.Verb != windows.Exec && !stays[k] && !below {
-			deleted[k] = true
-			out = append(out, windows.Command{Verb: windows.Delete, Items: []windows.Item{{Target: node}}})
+			if s.deleted == nil {
+				s.deleted = map[key]bool{}
+			}
+			s.deleted[k] = true
+			s.out = append(s.out, windows.Command{Verb: windows.Delete, Items: []windows.Item{{Target: node}}})
 		}
 	}
-	return out
 }
 
 // nodes are those that a device has.

@@ -117,7 +117,7 @@ func (d *decision) register() {
 		d.out.Changed |= Wakes
 	}
 	for i := range n.Profiles {
-		if p := n.Profiles[i].Profile; n.Profiles[i].State != Removing && d.w.Old(p, d.w.OwnerOf(n)) {
+		if p := n.Profiles[i].Profile; !n.Profiles[i].State.Leaves() && d.w.Old(p, d.w.OwnerOf(n)) {
 			d.journal(WhatRedundant, protocol.RuleNamesake, d.w.profile(p).Name)
 		}
 	}

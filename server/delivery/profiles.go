@@ -147,14 +147,18 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 		case !old && !authority.Leaves(n.Subject(), p.Family, d.w.Settings.Leaving): // there to stay
 			d.drop(a.Profile)
 			i--
-		case a.State == RemoveFailed && a.Tries >= maxTries:
-		case a.State == RemoveFailed && !again:
+		case a.State.stuck() && a.Tries >= maxTries:
+		case a.State.stuck() && !again:
 			d.unsettle()
 		default:
+			leaves := Removing
+			if a.State.Partial() {
+				leaves = Clearing
+			}
 			if never {
 				a.Tries = 0 // those were to install it
 			}
-			d.put(a.Profile, Removing, a.Tries)
+			d.put(a.Profile, leaves, a.Tries)
 			d.queue(protocol.Command{Kind: protocol.RemoveProfile, Profile: a.Profile, Text: p.Identifier})
 		}
 	}
@@ -298,8 +302,11 @@ func (d *decision) removed(p protocol.Profile, done bool) {
 		d.journal(what, rule, name)
 		return
 	}
-	a := d.assigned(p)
-	d.put(p, RemoveFailed, a.Tries+1)
+	a, stays := d.assigned(p), RemoveFailed
+	if a.State == Clearing {
+		stays = ClearFailed
+	}
+	d.put(p, stays, a.Tries+1)
 	d.unsettle()
 	d.journal(WhatProfileFailed, rule, name)
 }

@@ -167,13 +167,24 @@ const (
 	InstallFailed
 	Removing
 	RemoveFailed
+	Clearing    // what there may be of one that failed to install is on its way off: only to devices that have profiles in parts
+	ClearFailed // and did not go
 )
 
-var profileStateNames = [...]string{"", "installing", "installed", "install failed", "removing", "remove failed"}
+var profileStateNames = [...]string{"", "installing", "installed", "install failed", "removing", "remove failed", "removing", "remove failed"}
 
 func (p ProfileState) String() string {
 	return profileStateNames[p%ProfileState(len(profileStateNames))]
 }
+
+// Leaves tells whether the profile is on its way off the device.
+func (p ProfileState) Leaves() bool { return p == Removing || p == Clearing }
+
+// Partial tells whether the profile never was on the device as a whole: what it was to write over may be as it was.
+func (p ProfileState) Partial() bool { return p == InstallFailed || p == Clearing || p == ClearFailed }
+
+// stuck tells whether the profile did not go.
+func (p ProfileState) stuck() bool { return p == RemoveFailed || p == ClearFailed }
 
 // Assigned is one profile of one device.
 type Assigned struct {

@@ -76,6 +76,46 @@ func TestAUTH27WindowsOverwritten(t *testing.T) {
 	}
 }
 
+// A new profile that failed takes nothing of an old one's along when it is unassigned within the seven days, also where the first command for that
+// fails: what it wrote over, if anything, goes with the old one.
+func TestAUTH27WindowsFailedLeaves(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.profile("old", "windows.old", protocol.Configuration, document(set("Add", policies+"One", "int", "1")+set("Add", policies+"Two", "int", "1")))
+	p.sync()
+	_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
+	l.must(err)
+	p.tree[csp.NodeConfigInfo] = "255"
+	_, err = l.core.PutProfile(context.Background(), l.pnow(), server.System, server.ProfileChange{
+		Authority: protocol.SCCM, Name: "new", Family: protocol.Configuration, Identifier: "windows.new",
+		Payload: document(set("Replace", policies+"One", "int", "2") + set("Add", policies+"Three", "int", "2")), Groups: []string{"all"},
+	}, "")
+	l.must(err)
+	p.fails["Replace "+policies+"One"] = windows.CommandFailed
+	if p.sync(); p.tree[policies+"Three"] != "2" || len(p.state().Profiles) != 2 || p.state().Profiles[1].State != delivery.InstallFailed {
+		t.Fatalf("%v, %+v\n%s", p.tree, p.state().Profiles, p.verbs())
+	}
+	_, err = l.core.TakeProfile(context.Background(), l.pnow(), server.System, server.ProfileRemoval{Authority: protocol.SCCM, Name: "new"}, "")
+	l.must(err)
+	for _, fails := range []windows.Code{windows.CommandFailed, 0} {
+		delete(p.fails, "Delete "+policies+"Three")
+		if fails != 0 {
+			p.fails["Delete "+policies+"Three"] = fails
+		}
+		p.told = nil
+		if p.sync(); writes(p) != "Delete "+policies+"Three\n" {
+			t.Errorf("it leaves, answered %d:\n%s", fails, p.verbs())
+		}
+	}
+	if p.tree[policies+"One"] != "1" || p.tree[policies+"Two"] != "1" || p.tree[policies+"Three"] != "" || len(p.state().Profiles) != 1 {
+		t.Errorf("it has left: %v, %+v", p.tree, p.state().Profiles)
+	}
+	l.setClock(l.now().Add(7 * 24 * time.Hour))
+	if p.sync(); p.tree[policies+"One"] != "" || p.tree[policies+"Two"] != "" || len(p.state().Profiles) != 0 {
+		t.Errorf("seven days later: %v, %+v", p.tree, p.state().Profiles)
+	}
+}
+
 // writes are what a device was told of profiles.
 func writes(p *pc) (out string) {
 	for _, c := range p.told {

@@ -300,6 +300,9 @@ func (h *Handler) before(w *delivery.World, s *delivery.State, p protocol.Profil
 	owner := w.OwnerOf(s)
 	for i := range s.Profiles {
 		n, state := s.Profiles[i].Profile, s.Profiles[i].State
+		if n == p {
+			b.Partial = state.Partial()
+		}
 		if n == p || int(n) >= len(w.Profiles) {
 			continue
 		}
@@ -311,7 +314,7 @@ func (h *Handler) before(w *delivery.World, s *delivery.State, p protocol.Profil
 			b.Old, b.Others = one, w.Profiles[n].Authority != w.Profiles[p].Authority
 		case same: // it is there in part, or may be
 			b.Tried = append(b.Tried, one)
-		case state == delivery.Removing || state == delivery.RemoveFailed:
+		case state.Leaves() || state == delivery.RemoveFailed || state == delivery.ClearFailed:
 		case w.Old(n, owner) && !w.Old(p, owner):
 			b.Past = append(b.Past, one)
 		default:
