@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -53,6 +54,9 @@ const (
 	reachFor  = 30 * time.Second
 	answerFor = time.Minute
 )
+
+// mostPushes bounds those of a minute, far above what a service has to say to one device: one that floods costs little (HST-120).
+const mostPushes = 120
 
 // Run stays connected until ctx ends.
 func Run(ctx context.Context, c Config) {
@@ -156,17 +160,21 @@ func (c *Config) connect(ctx context.Context) (_ *tls.Conn, err error) {
 	return conn, nil
 }
 
-// listen hears wake-ups until the stream ends. One that is quiet for a beat, or nearly, is asked whether anybody is there.
+// listen hears wake-ups until the stream ends, which it does too where a service says more than it could mean. One that is quiet for a beat, or nearly, is asked whether anybody is there.
 func (c *Config) listen(conn *tls.Conn, state *State) error {
 	write := func(frame []byte) error {
 		conn.SetWriteDeadline(time.Now().Add(answerFor))
 		_, err := conn.Write(frame)
 		return err
 	}
+	var asked atomic.Int32 // Pings without a Pong
 	beat := time.AfterFunc(Together(time.Now(), wake.Beat), func() {
+		asked.Add(1)
 		write(wake.AppendFrame(nil, wake.Ping)) // where that fails nothing is read either
 	})
 	defer beat.Stop()
+	var minute time.Time // when it began, of which pushes are counted
+	pushes := 0
 	for {
 		conn.SetReadDeadline(time.Now().Add(wake.Beat + answerFor))
 		f, err := wake.ReadFrame(conn, nil)
@@ -175,6 +183,12 @@ func (c *Config) listen(conn *tls.Conn, state *State) error {
 		case err != nil:
 			return err
 		case f.Kind == wake.Push:
+			if now := time.Now(); now.Sub(minute) >= time.Minute {
+				minute, pushes = now, 0
+			}
+			if pushes++; pushes > mostPushes { // which keeps it, for the next stream
+				return fmt.Errorf("the push service sends more than %d pushes a minute", mostPushes)
+			}
 			if err := write(wake.AppendFrame(nil, wake.Got, f.Body[:4])); err != nil {
 				return err
 			}
@@ -183,7 +197,7 @@ func (c *Config) listen(conn *tls.Conn, state *State) error {
 				c.Changed(*state)
 				c.Woken()
 			}
-		case f.Kind == wake.Pong:
+		case f.Kind == wake.Pong && asked.Add(-1) >= 0: // one that nobody asked for is no service's
 		case f.Kind == wake.Bye:
 			return fmt.Errorf("the push service says: %q", f.Body)
 		default:

@@ -39,15 +39,18 @@ func (h *Host) CheckIn(ctx context.Context) error {
 // Woken has a conversation because a wake-up came; one with another magic than the device's is none (APL-109). So it does where a push
 // service reaches the machine otherwise than the server knows.
 func (h *Host) Woken(ctx context.Context, magic string) error {
+	why := dialect.Pushed
 	switch {
 	case !h.managed():
 		return nil
 	case h.moved():
-		return h.converse(ctx, dialect.Synced)
+		why = dialect.Synced
 	case !h.device.woken(magic):
 		return nil
 	}
-	return h.converse(ctx, dialect.Pushed)
+	err := h.converse(ctx, why)
+	h.pushes.followed(time.Now())
+	return err
 }
 
 // Magic is that of the wake-ups that count; empty: it is not managed, or all do.
@@ -112,6 +115,9 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 		err = context.Cause(talking)
 	}
 	stop()
+	if r.Commands > 0 {
+		h.pushes.brought()
+	}
 	if link.Barred(err) && h.rec.Clock.Driven == 0 { // perhaps by a clock that it did not say
 		_ = h.readClock(ctx)
 	}
@@ -269,8 +275,8 @@ func (h *Host) reload() error {
 }
 
 // Run checks in when something is due, at each wake-up and every poll interval, until ctx ends or nobody manages the machine any more and
-// all is back that was there before, which is no error. A wake-up is the magic that came with it; a nil channel means those of the server's push service, by a stream of
-// package courier. What a conversation came to is in the log.
+// all is back that was there before, which is no error. A wake-up is the magic that came with it; a nil channel means those of the server's
+// push service, by a stream of package courier. Many are followed by fewer conversations (HST-120). What a conversation came to is in the log.
 func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 	if h.idle() {
 		return fmt.Errorf("%w: enrol it first (rollcall agent enroll)", ErrUnmanaged)
@@ -283,37 +289,54 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 	} else {
 		h.cfg.Log.WithError(err).Warn("nobody can ask this agent for anything while it runs")
 	}
-	var err error
-	if !h.late() {
-		err = h.CheckIn(ctx)
-	}
-	for {
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+	h.loop(ctx, wakes, asks)
+	return nil
+}
+
+// loop is Run with what reaches it.
+func (h *Host) loop(ctx context.Context, wakes <-chan string, asks <-chan asking) {
+	reached := true // the server was, just now, or nothing is known of that
+	talked := func(err error) error {
+		if err != nil && ctx.Err() == nil {
 			h.cfg.Log.WithError(err).Warn("check-in")
 		}
+		reached = err == nil || errors.Is(err, ErrFiles)
+		return err
+	}
+	if !h.late() {
+		talked(h.CheckIn(ctx))
+	}
+	for ctx.Err() == nil {
 		if h.idle() {
 			h.cfg.Log.Info("nobody manages this machine any more")
-			return nil
+			return
 		}
 		woken := wakes
 		if woken == nil {
-			woken = h.listen(ctx, err == nil || errors.Is(err, ErrFiles))
+			woken = h.listen(ctx, reached)
 		}
-		wait := time.NewTimer(h.sleep())
+		reached = false
+		sleep, rest := h.sleep(), h.pushes.rest(time.Now())
+		if rest > 0 {
+			woken = nil
+		}
+		rests := rest > 0 && rest < sleep
+		if rests {
+			sleep = rest
+		}
+		wait := time.NewTimer(sleep)
 		select {
 		case <-ctx.Done():
 		case magic := <-woken:
-			err = h.Woken(ctx, magic)
+			talked(h.Woken(ctx, magic))
 		case a := <-h.acted:
 			h.hasActed(a)
 		case a := <-asks:
-			err = h.answer(ctx, a.what)
-			a.done <- err
+			a.done <- talked(h.answer(ctx, a.what))
 		case <-wait.C:
-			err = h.CheckIn(ctx)
+			if !rests {
+				talked(h.CheckIn(ctx))
+			}
 		}
 		wait.Stop()
 	}
