@@ -94,6 +94,33 @@ func TestHST032OldIdentity(t *testing.T) {
 	p.speak(func() { p.refused("HST-032", delivery.WhatOldIdentity) })
 }
 
+// Two things keep an identity out that was replaced, each by itself: that it is older than the device's own, which holds where a renewal had issued
+// it as well, and that no renewal issued it, which holds however new it is (WIN-065, HST-032).
+func TestWIN065WhatRetires(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		purpose delivery.Purpose
+		age     time.Duration
+		refused bool
+	}{
+		{"older, of a renewal", delivery.ForRenewal, time.Second, true},
+		{"newer, of an enrolment", delivery.ForEnrolment, -time.Second, true},
+		{"newer, of a renewal", delivery.ForRenewal, -time.Second, false},
+	} {
+		p := renewing(t)
+		p.ask()
+		other := p.issue(tt.purpose)
+		other.NotBefore = p.s.Identity.NotBefore.Add(-tt.age)
+		p.bound[other.Fingerprint] = 1
+		p.cred = other
+		if p.ask(); tt.refused {
+			p.refused("HST-032", delivery.WhatOldIdentity)
+		} else if p.out.Refusal.Rule != "" || p.s.Identity != other.Identity {
+			t.Errorf("%s: %+v, %+v", tt.name, p.out.Refusal, p.s.Identity)
+		}
+	}
+}
+
 func TestHST034RenewalIsLinkedAtIssue(t *testing.T) {
 	for _, first := range []protocol.Verb{protocol.Enrol, protocol.Ready, protocol.Ask, protocol.Report} {
 		p := renewing(t) // the server has heard nothing of the new identity but its issue

@@ -819,29 +819,34 @@ func TestWIN063Renewal(t *testing.T) {
 	}
 }
 
-// Both identities are let in until the newer one is used; then the older one is let in no more.
+// Both identities are let in until the newer one is used; then the older one is let in no more. That holds for an identity of a renewal too, which
+// only its age tells from one that waits for its first use.
 func TestWIN065BothUntilUsed(t *testing.T) {
 	l := newWindowsLab(t)
-	p, fresh := l.pc(pcID(1)).enrol(), newKey()
-	l.setClock(l.now().Add(330 * day))
-	given, f := p.ask(password(ada, ""), renewal(t, fresh, p.who, l.now()))
-	if f != nil {
-		t.Fatal(f)
-	}
-	leaf, err := x509.ParseCertificate(given.Client)
-	l.must(err)
-	if n := p.sync(); n == 0 || p.state().Identity.Fingerprint != fingerprint(p.who.Certificate) {
-		t.Error("the old identity is not used any more before the new one was")
-	}
-	old := p.who
-	p.wears(given.Client, fresh)
-	if p.sync() == 0 || p.state().Identity.Fingerprint != fingerprint(leaf) {
-		t.Errorf("the new identity is not the device's after its first use\n%s", l.log)
-	}
-	late := l.pc(p.id)
-	late.wears(old.Certificate.Raw, old.Key.(*ecdsa.PrivateKey))
-	if a, m := late.sends(late.begin()); m != nil || a.status != http.StatusForbidden || !l.logged("HST-032") {
-		t.Errorf("the old identity answered %d afterwards", a.status)
+	p := l.pc(pcID(1)).enrol()
+	for _, which := range []string{"first", "second"} {
+		fresh := newKey()
+		l.setClock(l.now().Add(330 * day))
+		p.http.CloseIdleConnections()
+		given, f := p.ask(password(ada, ""), renewal(t, fresh, p.who, l.now()))
+		if f != nil {
+			t.Fatal(f)
+		}
+		leaf, err := x509.ParseCertificate(given.Client)
+		l.must(err)
+		if n := p.sync(); n == 0 || p.state().Identity.Fingerprint != fingerprint(p.who.Certificate) {
+			t.Errorf("%s renewal: the old identity is not used any more before the new one was", which)
+		}
+		old := p.who
+		p.wears(given.Client, fresh)
+		if p.sync() == 0 || p.state().Identity.Fingerprint != fingerprint(leaf) {
+			t.Errorf("%s renewal: the new identity is not the device's after its first use\n%s", which, l.log)
+		}
+		late := l.pc(p.id)
+		late.wears(old.Certificate.Raw, old.Key.(*ecdsa.PrivateKey))
+		if a, m := late.sends(late.begin()); m != nil || a.status != http.StatusForbidden || !l.logged("HST-032") || p.state().Identity.Fingerprint != fingerprint(leaf) {
+			t.Errorf("%s renewal: the old identity answered %d afterwards", which, a.status)
+		}
 	}
 }
 
