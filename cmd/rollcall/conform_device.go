@@ -52,6 +52,7 @@ which return when the device has said all that it has to say:
   remove   removes the enrolment profile     reset    makes the device as good as new
   restart  restarts it                       lock     locks its screen until wait
   token    changes its push token            wait     lets time go by until it does what is due
+  away     has it off the network for more than a day, and on it again
 
 What needs a step that is not there is not applicable.
 
@@ -182,7 +183,7 @@ func (f *conformDeviceFlags) hands(cmd *cobra.Command) (*conformance.Hands, erro
 	}
 	h := &conformance.Hands{Name: "the device of the command lines", AtRest: true}
 	steps := map[string]*func(ctx context.Context) error{
-		"checkin": &h.CheckIn, "remove": &h.Remove, "restart": &h.Restart, "lock": &h.Lock, "token": &h.Token, "wait": &h.Wait, "reset": &h.Reset,
+		"checkin": &h.CheckIn, "remove": &h.Remove, "restart": &h.Restart, "lock": &h.Lock, "token": &h.Token, "away": &h.Away, "wait": &h.Wait, "reset": &h.Reset,
 	}
 	for name, line := range lines {
 		line := line
@@ -263,6 +264,7 @@ func (p *person) hands() *conformance.Hands {
 		Remove:  p.told("remove the enrolment profile from the device"),
 		Restart: p.told("restart the device"),
 		Lock:    p.told("lock the device's screen, and leave it locked until it is told otherwise"),
+		Away:    p.told("have the device off the network for more than a day, then on it again"),
 		Wait:    p.told("unlock the device, or wait until it does by itself what is due"),
 	}
 }

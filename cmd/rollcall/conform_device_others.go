@@ -43,6 +43,8 @@ type judgedKind struct {
 	anew    func(n uint32) judgedDevice
 	restart func(kept []byte) (judgedDevice, error)
 	enrol   func(ctx context.Context, l *link.Link, d judgedDevice, text string) error
+	token   func(now protocol.Time, d judgedDevice) // gives it another push id; nil: that is its own affair
+	back    func(now protocol.Time, d judgedDevice) // it is on the network again; nil: it does not hear of that
 }
 
 // judgedKinds are the platforms, by their suite.
@@ -93,6 +95,8 @@ var judgedKinds = map[conformance.Suite]judgedKind{
 			}
 			return err
 		},
+		token: func(now protocol.Time, d judgedDevice) { d.(*dialect.Android).ChangeToken(now) },
+		back:  func(now protocol.Time, d judgedDevice) { d.(*dialect.Android).Return(now, false) },
 	},
 }
 
@@ -134,7 +138,7 @@ func (o *ownOther) hands() *conformance.Hands {
 		_, err := o.link.Converse(ctx, o.device, why)
 		return err
 	}
-	return &conformance.Hands{
+	h := &conformance.Hands{
 		Name: "rollcall's own device", AtRest: true,
 		Enrol: func(ctx context.Context, text string) error {
 			if o.twice != nil && o.twice() {
@@ -168,4 +172,23 @@ func (o *ownOther) hands() *conformance.Hands {
 			return nil
 		},
 	}
+	if o.kind.token != nil {
+		h.Token = func(context.Context) error {
+			o.kind.token(protocol.At(o.now()), o.device)
+			return nil
+		}
+	}
+	if o.kind.back != nil {
+		h.Away = func(context.Context) error {
+			o.mu.Lock()
+			o.at = o.at.Add(outage)
+			o.mu.Unlock()
+			o.kind.back(protocol.At(o.now()), o.device)
+			return nil
+		}
+	}
+	return h
 }
+
+// outage is longer than three of a device's schedules.
+const outage = 25 * time.Hour

@@ -31,7 +31,9 @@ type Hands struct {
 	Remove  func(ctx context.Context) error                                           // its user removes the enrolment profile
 	Restart func(ctx context.Context) error
 	Lock    func(ctx context.Context) error // locks its screen until Wait
-	Token   func(ctx context.Context) error // gives it another push token
+	Token   func(ctx context.Context) error // gives it another push token, or push id
+	// Away has it off the network for more than a day, and on it again.
+	Away func(ctx context.Context) error
 	// Wait lets time go by until the device does by itself what is due. nil: it is waited for by the true clock.
 	Wait  func(ctx context.Context) error
 	Reset func(ctx context.Context) error // makes it as good as new, whatever it has been through; nil: it is taken out by command

@@ -14,7 +14,7 @@
 // windows_document.go, windows_session.go, windows_profiles.go, windows_leave.go, windows_push.go and windows_later.go, asked by the devices of pc.go and
 // pc_talk.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
 // device.go, offer.go, declare.go, issuer.go and trial.go. Of Windows devices: device_windows_enrol.go, device_windows_commands.go and device_windows_later.go, at the
-// desk of desk.go and device_host.go. Of Android devices: device_android_checks.go, at the booth of booth.go.
+// desk of desk.go and device_host.go. Of Android devices: device_android_checks.go, device_android_later.go and device_android_away.go, at the booth of booth.go.
 //
 // The judge reads what devices say by a reader of its own (plist.go) and holds it against Apple's schema (schema.go), so that
 // one wrong idea of ours does not judge itself; CMS is that of package certs on both sides, which fleet/interop tries with
@@ -57,5 +57,9 @@
 //   - That a device drops by itself what an authority before set (WIN-072) is rollcall's own, and a should: Windows has no such clock.
 //   - That a device carries no command out twice (APL-059) is not seen from outside: what is asked is that it repeats its report
 //     and does not ask for the command again.
+//   - Of what android.md says of FCM, a device's server sees two things: that the device tells a push id that has changed (AND-093) and comes
+//     without a push (AND-094). What a sender hears (AND-090) is between a server and FCM. That ten wake-ups of a device that is off the
+//     network become one push, and a late one none (AND-091), and that pushes wait for the window of a sleeping device (AND-092), FCM and
+//     Android do before the device hears of it; what it makes of what it missed is AND-082, which asks whoever holds it for a day.
 //   - The judge does not ask for the challenge of its profiles: whoever has the link may enrol, as often as the checks want.
 package conformance

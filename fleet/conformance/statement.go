@@ -65,7 +65,7 @@ func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
 		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, androidEnrolStatements, androidCheckInStatements, androidLeaveStatements, androidAloneStatements, androidPushStatements, androidLaterStatements,
 		windowsDiscoverStatements, windowsEnrolStatements, windowsPackageStatements, windowsDocumentStatements, windowsSessionStatements, windowsLeaveStatements, windowsPushStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements,
-		windowsDeviceStatements, windowsDeviceCommandStatements, windowsDeviceLaterStatements, androidDeviceStatements, androidDeviceLaterStatements)
+		windowsDeviceStatements, windowsDeviceCommandStatements, windowsDeviceLaterStatements, androidDeviceStatements, androidDeviceLaterStatements, androidDeviceAwayStatements)
 	for i := range all {
 		all[i].Report = reports[all[i].ID]
 		switch {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"rollcall/protocol/android"
 )
@@ -25,6 +26,7 @@ var handheldFaults = map[string]func(c *call){
 	"AND-070.device": tells(`"reason":"ENROLLED"`, `"reason":"SCHEDULE"`), "AND-073.device": repeatsAnew, "AND-076.device": comesNoMore(http.StatusNotFound),
 	"AND-077.device": comesNoMore(http.StatusUnauthorized), "AND-078.device": goneBy(false),
 	"AND-079.device": tells(`"c-bare","state":"ERROR","errorCode":"`+android.CodeNoOrder+`"`, `"c-bare","state":"DONE"`), "AND-080.device": tells(`"checkin":"[^"]*"`, `"checkin":"c-same"`),
+	"AND-082.device": makesUpTwice, "AND-093.device": tells(`"fid":"[^"]*"`, `"fid":"f-same"`), "AND-094.device": sleepsLonger,
 	"AND-081.device": losesRenewal, "HST-014.device": strictReader, "HST-027.device": goneBy(true),
 	"HST-053.device": applies(true), "HST-055.device": obeysTwice, "HST-120.device": certifiedAnywhere,
 }
@@ -184,4 +186,48 @@ func certifiedAnywhere(c *call) {
 		a.body = elsewhere.ReplaceAll(a.body, []byte(`"url":"https://`+c.r.Host))
 	}
 	c.give(a)
+}
+
+var timeTold = regexp.MustCompile(`"time":"([^"]*)"`)
+
+// afterLong tells whether a round of a check-in comes hours after the one before, by the device's clock.
+func (c *call) afterLong() bool {
+	if !c.roundBelow() {
+		return false
+	}
+	var said android.CheckIn
+	if android.Decode(c.body, &said) != nil {
+		return false
+	}
+	before, err := time.Parse(time.RFC3339, c.m.note("time of "+c.desk(), said.Time.String()))
+	return err == nil && said.Time.Time().Sub(before) > time.Hour
+}
+
+// makesUpTwice comes another time for what it missed.
+func makesUpTwice(c *call) {
+	if c.afterLong() {
+		c.ask(bytes.Replace(c.body, []byte(`"checkin":"c-`), []byte(`"checkin":"c-0`), 1))
+	}
+	c.pass()
+}
+
+// sleepsLonger comes four hours later each time that it was away for more than one.
+func sleepsLonger(c *call) {
+	key := "slept " + c.desk()
+	slept, _ := strconv.Atoi(c.m.noted(key)) // nothing yet is 0
+	if c.afterLong() {
+		slept += 4
+		c.m.note(key, strconv.Itoa(slept))
+	}
+	body := c.body
+	if c.roundBelow() {
+		body = timeTold.ReplaceAllFunc(body, func(text []byte) []byte {
+			at, err := time.Parse(time.RFC3339, string(timeTold.FindSubmatch(text)[1]))
+			if err != nil {
+				return text
+			}
+			return []byte(`"time":"` + at.Add(time.Duration(slept)*time.Hour).UTC().Format(time.RFC3339Nano) + `"`)
+		})
+	}
+	c.give(c.ask(body))
 }
