@@ -81,3 +81,29 @@ func TestHST120AServiceThatDoesNotRead(t *testing.T) {
 		})
 	}
 }
+
+// Whoever ends a courier does not wait, whatever the stream waits for, and what the service says of where it reaches the machine is told.
+func TestACourierEndsAtOnce(t *testing.T) {
+	for _, welcomed := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScene(t)
+			reached := ""
+			s.config.Reached = func(address string) { reached = address }
+			stop := s.run()
+			c := <-s.services
+			s.want(c, wake.Hello, string(token)+topic)
+			if welcomed {
+				s.send(c, wake.Welcome, "https://push.example.org/1")
+			}
+			synctest.Wait()
+			if (reached == "https://push.example.org/1") != welcomed {
+				t.Errorf("welcomed %v: reached at %q", welcomed, reached)
+			}
+			begun := time.Now()
+			stop()
+			if took := time.Since(begun); took != 0 {
+				t.Errorf("welcomed %v: it ends after %v", welcomed, took)
+			}
+		})
+	}
+}
