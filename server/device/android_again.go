@@ -45,12 +45,15 @@ func (x *androidRound) again(ctx context.Context) bool {
 func (x *androidRound) keep(shown uint64) {
 	p := x.p
 	if x.ev.Verb != protocol.Ask || !x.out.Steady() || x.msg.Status != nil || len(x.body) > maxKept || x.h.watched {
-		p.steady = nil
+		p.once, p.steady = false, nil
+		return
+	}
+	if !p.once {
+		p.once = true
 		return
 	}
 	if p.steady == nil {
 		p.steady = new(steadyRound)
-		return
 	}
 	s := p.steady
 	s.at, s.answer = server.StandingOf(shown, &x.facts, &x.out), append(s.answer[:0], x.answer...)

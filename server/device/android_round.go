@@ -285,8 +285,12 @@ func (x *androidRound) resume(prior []byte, s *delivery.State) {
 			if m.Round == 1 && x.stale(s) { // once in a check-in: who takes no policy is not asked for ever
 				b.Phase = delivery.Asking
 			}
-			x.said, x.facts = server.AppendAndroid(x.said[:0], record.Facts.Said, max(before, x.version), m), record.Facts
-			if changed := string(x.said) != record.Facts.Said; changed || m.Status != nil {
+			x.said = server.AppendAndroid(x.said[:0], record.Facts.Said, max(before, x.version), m)
+			changed := string(x.said) != record.Facts.Said
+			if changed || m.Status != nil || x.p.once { // else nobody reads them
+				x.facts = record.Facts
+			}
+			if changed || m.Status != nil {
 				if changed {
 					x.facts.Said = string(x.said)
 				}

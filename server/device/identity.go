@@ -49,6 +49,7 @@ type peer struct {
 	cred  delivery.Credential // bound to a device
 	id    string              // what the wire calls that device
 	round uint16              // of the conversation at the command endpoint
+	once  bool                // an Android device has said a round that changed nothing
 
 	steady *steadyRound // of an Android device, after two rounds that changed nothing; nil: none
 
