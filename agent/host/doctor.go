@@ -132,7 +132,7 @@ const mendFiles = "mend that; where the agent's user may not, rollcall agent uni
 
 // files looks at whether the machine's files follow its profiles; nothing is said of those that do.
 func (d *doctor) files() {
-	_, _, err := apply.Read(filepath.Join(d.dir, profilesFolder))
+	_, _, _, err := apply.Read(filepath.Join(d.dir, profilesFolder))
 	switch {
 	case err != nil:
 		d.ill("files", "put them back by hand, and remove that folder", "%v", err)

@@ -38,19 +38,15 @@ func (h *Host) follow() error {
 	}
 	h.followed = list
 	if store != nil {
-		h.keptEdits(store.Kept())
+		h.edited(store.Edited())
 	}
 	return h.trouble(err)
 }
 
-// keptEdits says which files stay as somebody changed them meanwhile.
-func (h *Host) keptEdits(list []string) {
-	for _, name := range list {
-		note := filepath.Join("/", h.rec.Apply.Root, name) + " stays as somebody changed it: what was there before the profile is not put back"
-		h.note(Entry{What: "files", Status: "kept", Note: note})
-		if h.device == nil && h.rec.Ended != 0 { // shown until it is enrolled again
-			h.rec.EndedBy += "; " + note
-		}
+// edited writes down which files somebody had changed since a profile made them; the status goes on showing it.
+func (h *Host) edited(list []apply.Edited) {
+	for _, e := range list {
+		h.note(Entry{What: "files", Status: "kept", Note: e.File + " was changed since a profile made it: that version is kept at " + e.Copy})
 	}
 }
 

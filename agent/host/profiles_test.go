@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -189,8 +190,8 @@ func TestHST121ADamagedLedgerHasACopy(t *testing.T) {
 	}
 }
 
-// What somebody made of a file meanwhile stays, and everybody who asks hears of it.
-func TestHST121AnEditStays(t *testing.T) {
+// What was there before comes back, and what somebody made of it meanwhile is kept: whoever asks hears where, after the end too.
+func TestHST121AnEditIsKept(t *testing.T) {
 	h, _, file := placed(t)
 	if err := os.WriteFile(file, []byte("an edit"), 0o600); err != nil {
 		t.Fatal(err)
@@ -198,12 +199,18 @@ func TestHST121AnEditStays(t *testing.T) {
 	if err := h.over("it left"); err != nil || !h.idle() {
 		t.Errorf("over = %v", err)
 	}
-	if b, err := os.ReadFile(file); err != nil || string(b) != "an edit" {
+	if b, err := os.ReadFile(file); err != nil || string(b) != "the owner's own" {
 		t.Errorf("%q, %v", b, err)
 	}
 	s, err := Read(h.folder.dir, h.now(), Facts{})
-	if err != nil || !strings.Contains(s.EndedBy, "stays as somebody changed it") || !strings.Contains(s.EndedBy, file) {
-		t.Errorf("the status is %+v, %v", s, err)
+	if err != nil || len(s.Edited) != 1 || s.Edited[0].File != file {
+		t.Fatalf("the status is %+v, %v", s, err)
+	}
+	if b, err := os.ReadFile(s.Edited[0].Copy); err != nil || string(b) != "an edit" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if list, err := Journal(h.folder.dir); err != nil || !slices.ContainsFunc(list, func(e Entry) bool { return strings.Contains(e.Note, s.Edited[0].Copy) }) {
+		t.Errorf("the journal has %+v, %v", list, err)
 	}
 }
 

@@ -229,7 +229,7 @@ func (h *Host) abandon() error {
 	why := h.lost.why
 	if h.rec.Apply.OnProfile == "" { // nobody knows any more whether there was one
 		var told []string
-		list, _, _ := apply.Read(filepath.Join(h.folder.dir, profilesFolder)) // what is damaged is told where it is needed
+		list, _, _, _ := apply.Read(filepath.Join(h.folder.dir, profilesFolder)) // what is damaged is told where it is needed
 		for _, p := range list {
 			if p.Told {
 				told = append(told, p.Identifier)

@@ -56,6 +56,7 @@ type Status struct {
 	Trouble     string            `json:"trouble,omitempty"` // why files of the machine are not as its profiles, or its owner, want them
 	ClockOffset string            `json:"clock_offset,omitempty"`
 	Driven      protocol.Time     `json:"server_clock,omitzero"` // of a server whose clock a laboratory drives
+	Edited      []apply.Edited    `json:"edited,omitempty"`      // files that were changed since a profile made them, and were set aside
 	Ended       protocol.Time     `json:"ended,omitzero"`        // of the enrolment before
 	EndedBy     string            `json:"ended_by,omitempty"`
 	Machine     Facts             `json:"machine"`
@@ -125,6 +126,12 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	if r.Pending != nil {
 		s.State = "enrolling"
 	}
+	store := filepath.Join(dir, profilesFolder)
+	made, root, edited, damage := apply.Read(store)
+	s.Edited = edited
+	if r.Device != nil && damage != nil {
+		s.Trouble = damage.Error()
+	}
 	if r.Device == nil {
 		return s, nil
 	}
@@ -152,11 +159,6 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 		left := int(math.Floor(i.NotAfter.Time().Sub(r.Clock.at(real)).Hours() / 24))
 		sum := sha256.Sum256(d.Certificate(dialect.Current))
 		s.Certificate = &Certificate{i.Serial, hex.EncodeToString(sum[:]), i.NotBefore, i.NotAfter, left, d.Renewing(), r.Clock.early()}
-	}
-	store := filepath.Join(dir, profilesFolder)
-	made, root, err := apply.Read(store)
-	if err != nil {
-		s.Trouble = err.Error()
 	}
 	for _, p := range d.profiles() {
 		x := Profile{Identifier: p.Identifier, UUID: p.UUID, Family: p.Family, Management: p.MDM}

@@ -344,6 +344,9 @@ func (a *agentFlags) tell(cmd *cobra.Command, profiles bool, done string) error 
 			}
 			line(w, "  note", p.Note)
 		}
+		for _, e := range s.Edited {
+			line(w, "changed file", e.File+" was changed since a profile made it: that version is kept at "+e.Copy)
+		}
 	}
 	return w.Flush()
 }
@@ -406,6 +409,9 @@ func printStatus(w io.Writer, s *host.Status) {
 	if e := s.Asked; e != nil {
 		line(w, "to be shown", e.Shown)
 	}
+	if n := len(s.Edited); n > 0 {
+		line(w, "changed files", strconv.Itoa(n)+" that profiles had made, kept as they were changed (--profiles lists them)")
+	}
 	for _, act := range host.Acts {
 		if command := s.Allowed[act]; command != "" {
 			line(w, "allowed", act+" by "+command)
@@ -427,7 +433,11 @@ func printStatus(w io.Writer, s *host.Status) {
 		clock = "the server's, which is driven: " + statusTime(s.Driven)
 	}
 	if s.ClockOffset != "" {
-		clock = strings.TrimPrefix(clock+", ahead by "+s.ClockOffset, ", ")
+		off := ", ahead by " + s.ClockOffset
+		if behind, ok := strings.CutPrefix(s.ClockOffset, "-"); ok {
+			off = ", behind by " + behind
+		}
+		clock = strings.TrimPrefix(clock+off, ", ")
 	}
 	line(w, "clock", clock)
 	m := &s.Machine

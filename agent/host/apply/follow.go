@@ -57,9 +57,15 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 		}
 		switch {
 		case err == nil && t.part == nil && len(was.Made) > 0 && !now.Absent && !now.is(&t) && !slices.Contains(was.Made, now.hash()):
-			s.kept = append(s.kept, t.path)
-			s.letGo(root, t.path)
-			continue
+			if own(root, t.path, was) {
+				s.letGo(root, t.path)
+				continue
+			}
+			if err = s.aside(at, t.path, &now); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			changed = append(changed, t)
 		case err != nil && t.part != nil:
 			t.part.fails(err)
 		case err != nil:

@@ -80,6 +80,7 @@ type ledger struct {
 	Profiles []Profile         `json:"profiles,omitempty"`
 	Files    map[string]before `json:"files,omitempty"` // every path that is not as it was
 	Debts    []debt            `json:"debts,omitempty"`
+	Edited   []Edited          `json:"edited,omitempty"` // files that were set aside
 }
 
 // A sealed is the file of a ledger: one that a disk damaged is not taken for another, though it may well be JSON still.
@@ -144,10 +145,13 @@ func readFile(name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// Read tells what was made of profiles, whoever has the store, and below which root.
-func Read(dir string) (list []Profile, root string, err error) {
+// Read tells what was made of profiles, whoever has the store, and below which root, and what was set aside of files that had been changed.
+func Read(dir string) (list []Profile, root string, edited []Edited, err error) {
 	l, _, err := readLedger(dir)
-	return l.Profiles, l.Root, err
+	for _, e := range present(dir, l.Edited) {
+		edited = append(edited, e.in(dir))
+	}
+	return l.Profiles, l.Root, edited, err
 }
 
 func (s *Store) save() error {

@@ -50,11 +50,11 @@ type Installed struct {
 
 // A Store is a folder of profiles. Not safe for concurrent use; whoever has the agent's state has it.
 type Store struct {
-	dir  string
-	led  ledger
-	kept []string
-	step func() // before and after everything that a crash may come between
-	sync func(*os.File) error
+	dir    string
+	led    ledger
+	edited []Edited
+	step   func() // before and after everything that a crash may come between
+	sync   func(*os.File) error
 }
 
 // Open takes the folder dir, which is made when something is to be in it. A ledger that is damaged is set aside, and goes on by its copy.
@@ -72,11 +72,12 @@ func Open(dir string) (*Store, error) {
 	return &Store{dir: dir, led: l, step: func() {}, sync: (*os.File).Sync}, nil
 }
 
-// Kept says, once, which files were left as somebody had made them meanwhile, in place of what was there before.
-func (s *Store) Kept() []string {
-	kept := s.kept
-	s.kept = nil
-	return kept
+// Edited says, once, which files somebody had changed since a profile made them, and where that version is now that what was there before
+// has come back.
+func (s *Store) Edited() []Edited {
+	list := s.edited
+	s.edited = nil
+	return list
 }
 
 // Touches tells whether anything outside the store is, or may be, otherwise than it was before.
@@ -316,19 +317,23 @@ func (s *Store) gone(ctx context.Context, c Config, now []Profile) error {
 
 // sweep removes what the ledger does not know: of profiles that left, and of steps that a crash cut short.
 func (s *Store) sweep() error {
-	known := map[string]bool{ledgerFile: true, copyFile: true, damagedFile: true, beforeFolder: true}
+	known := map[string]bool{ledgerFile: true, copyFile: true, damagedFile: true, beforeFolder: true, editedFolder: true}
 	for _, p := range s.led.Profiles {
 		known[p.Folder] = true
 	}
 	for name, was := range s.led.Files {
 		known[filepath.Base(s.backup(name))] = !was.Absent
 	}
-	if len(s.led.Profiles) == 0 && !s.Touches() {
+	s.led.Edited = present(s.dir, s.led.Edited)
+	for _, e := range s.led.Edited {
+		known[e.Copy] = true
+	}
+	if len(s.led.Profiles) == 0 && !s.Touches() && len(s.led.Edited) == 0 {
 		s.step()
 		return os.RemoveAll(s.dir)
 	}
 	var errs []error
-	for _, dir := range []string{s.dir, filepath.Join(s.dir, beforeFolder)} {
+	for _, dir := range []string{s.dir, filepath.Join(s.dir, beforeFolder), filepath.Join(s.dir, editedFolder)} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)

@@ -201,7 +201,7 @@ func TestAUTH26NamesakesBecomeFiles(t *testing.T) {
 	s.take(store, one...)
 	s.match(store, one...)
 	applied := tree(t, s.root)
-	list, root, err := Read(s.dir)
+	list, root, _, err := Read(s.dir)
 	if err != nil || root != s.root || len(list) != 5 {
 		t.Fatalf("%+v below %s, %v", list, root, err)
 	}
@@ -248,7 +248,7 @@ func TestFamiliesThatAreNotAllowed(t *testing.T) {
 	s.take(store, five(1)...)
 	s.match(store, five(1)...)
 	s.same("not allowed", first)
-	list, _, _ := Read(s.dir)
+	list, _, _, _ := Read(s.dir)
 	for _, p := range list {
 		if p.Folder == "" || !strings.Contains(p.Parts[0].Note, "--apply") {
 			t.Errorf("%+v", p)
@@ -276,7 +276,7 @@ func TestAnotherRoot(t *testing.T) {
 	if n := len(tree(t, s.config.Root)); n != 1 {
 		t.Errorf("folders were made: %d", n)
 	}
-	list, root, _ := Read(s.dir)
+	list, root, _, _ := Read(s.dir)
 	if root == was || !strings.Contains(list[0].Parts[0].Note, "has no") {
 		t.Errorf("%s: %+v", root, list[0])
 	}
@@ -428,7 +428,7 @@ func TestHST120NothingOutsideTheRoot(t *testing.T) {
 	store := s.open()
 	s.take(store, five(1)...)
 	s.match(store, five(1)...)
-	list, _, _ := Read(s.dir)
+	list, _, _, _ := Read(s.dir)
 	for _, p := range list {
 		linked := p.Parts[0].Family != protocol.Certificate
 		if linked != (p.Parts[0].File == "") || linked != (p.Parts[0].Note != "") {
@@ -489,7 +489,7 @@ func TestHST120HostileNames(t *testing.T) {
 	d := docOf(99, huge)
 	s.take(store, d)
 	s.match(store, append(list, d)...)
-	got, _, _ := Read(s.dir)
+	got, _, _, _ := Read(s.dir)
 	if p := got[len(got)-1]; p.Folder != "" || p.Note == "" {
 		t.Errorf("%+v", p)
 	}
@@ -575,7 +575,7 @@ func TestHST092AProfileIsPlacedOrNot(t *testing.T) {
 			tt.mend(s, store)
 			s.match(store, have...)
 			s.same("refused", before)
-			list, _, _ := Read(s.dir)
+			list, _, _, _ := Read(s.dir)
 			for _, p := range list {
 				if p.Content != 1 || p.Folder == "" {
 					t.Errorf("%+v", p)
@@ -667,13 +667,13 @@ func TestHST121AStoreThatIsGone(t *testing.T) {
 	}
 	store = s.open()
 	s.match(store, two(1)...)
-	list, _, err := Read(s.dir)
+	list, _, _, err := Read(s.dir)
 	if err != nil || len(list) != 2 || list[0].Note == "" {
 		t.Errorf("%+v, %v", list, err)
 	}
 	s.place(store, two(1), two(2)...)
 	s.match(store, two(2)...)
-	if list, _, err = Read(s.dir); err != nil || list[0].Parts[0].File == "" {
+	if list, _, _, err = Read(s.dir); err != nil || list[0].Parts[0].File == "" {
 		t.Errorf("assigned again: %+v, %v", list, err)
 	}
 }
@@ -714,7 +714,7 @@ func TestHST120ALargeProfileIsTheFirst(t *testing.T) {
 	s.config.Families = nil
 	store = s.open()
 	s.place(store, nil, large)
-	list, _, err := Read(s.dir)
+	list, _, _, err := Read(s.dir)
 	if err != nil || len(list) != 1 || !strings.Contains(list[0].Note, "too large") {
 		t.Errorf("%+v, %v", list, err)
 	}

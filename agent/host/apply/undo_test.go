@@ -3,8 +3,12 @@ package apply
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -88,8 +92,8 @@ func TestHST121TheVeryFileComesBack(t *testing.T) {
 	}
 }
 
-// An edit of somebody's stays when the profile leaves, and is said once; one made while the profile is there does not.
-func TestHST121EditsStay(t *testing.T) {
+// An edit of somebody's is set aside when the profile leaves, and is said once; one made while the profile is there does not last.
+func TestHST121EditsAreSetAside(t *testing.T) {
 	s := system(t)
 	st, err := Open(s.dir)
 	if err != nil {
@@ -103,7 +107,7 @@ func TestHST121EditsStay(t *testing.T) {
 		}
 	}
 	edit()
-	if err := st.Match(t.Context(), s.config, []Installed{{"org.example.mail", 1}}); err != nil || len(st.Kept()) != 0 {
+	if err := st.Match(t.Context(), s.config, []Installed{{"org.example.mail", 1}}); err != nil || len(st.Edited()) != 0 {
 		t.Errorf("with the profile: %v", err)
 	}
 	if b, _ := os.ReadFile(file); string(b) == "an edit" {
@@ -113,11 +117,120 @@ func TestHST121EditsStay(t *testing.T) {
 	if err := st.Match(t.Context(), s.config, nil); err != nil {
 		t.Error(err)
 	}
-	if kept := st.Kept(); len(kept) != 1 || !strings.HasSuffix(kept[0], "example.org.xml") || len(st.Kept()) != 0 {
-		t.Errorf("kept %q", kept)
+	kept := st.Edited()
+	if len(kept) != 1 || kept[0].File != file || len(st.Edited()) != 0 {
+		t.Fatalf("set aside %q", kept)
+	}
+	if b, _ := os.ReadFile(file); string(b) != "the owner's own" {
+		t.Errorf("what was there before is now %q", b)
+	}
+	s.aside(file, "an edit")
+	if st, err := os.Stat(kept[0].Copy); err != nil || st.Mode() != 0o600 {
+		t.Errorf("the copy: %v, %v", st, err)
+	}
+	if err := os.Remove(kept[0].Copy); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, list, err := Read(s.dir); err != nil || len(list) != 0 {
+		t.Errorf("taken away, and told: %q, %v", list, err)
+	}
+	s.match(s.open())
+	if _, err := os.Stat(s.dir); err == nil {
+		t.Error("the store is still there with nothing in it")
+	}
+}
+
+// aside checks that the store has one version of file set aside, and nothing else.
+func (s *scene) aside(file, content string) {
+	s.t.Helper()
+	_, _, list, err := Read(s.dir)
+	if err != nil || len(list) != 1 || list[0].File != file {
+		s.t.Fatalf("set aside %q, %v", list, err)
+	}
+	if b, err := os.ReadFile(list[0].Copy); err != nil || string(b) != content {
+		s.t.Errorf("%s has %q, %v", list[0].Copy, b, err)
+	}
+	left := tree(s.t, s.dir)
+	if len(left) != 6 { // itself, two folders, the copy, and the ledger twice
+		s.t.Errorf("the store has %v", slices.Sorted(maps.Keys(left)))
+	}
+}
+
+// Killed between any two steps of it, the edit is set aside once, and what was there before is back.
+func TestHST121KilledWhileSettingAside(t *testing.T) {
+	for at := 1; ; at++ {
+		s := system(t)
+		first := tree(t, s.root)
+		file := filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml")
+		mailAt(t, s, s.open())
+		if err := os.WriteFile(file, []byte("an edit"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		dead := s.killedAt(at, func(store *Store) { s.match(store) })
+		b, err := os.ReadFile(file)
+		if _, _, list, no := Read(s.dir); err != nil || no != nil || len(list) != 1 && string(b) != "an edit" {
+			t.Errorf("step %d: the edit is lost: %q, %v, %v", at, b, err, no)
+		}
+		s.match(s.open())
+		s.same(fmt.Sprintf("killed at step %d", at), first)
+		s.aside(file, "an edit")
+		if !dead {
+			if at < 10 {
+				t.Errorf("only %d steps", at)
+			}
+			return
+		}
+	}
+}
+
+// Where there is no room, the edit stays, and what was there before is not forgotten: it comes back when there is.
+func TestHST120WhatIsSetAsideHasBounds(t *testing.T) {
+	s := system(t)
+	file := filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml")
+	st := s.open()
+	mailAt(t, s, st)
+	if err := errors.Join(os.WriteFile(file, []byte("an edit"), 0o644), os.Mkdir(filepath.Join(s.dir, editedFolder), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for n := range maxEdited {
+		e := Edited{"/etc/x", strconv.Itoa(n)}
+		st.led.Edited = append(st.led.Edited, e)
+		if err := os.WriteFile(e.in(s.dir).Copy, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := st.Match(t.Context(), s.config, nil); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "no room") {
+		t.Errorf("full: %v", err)
 	}
 	if b, _ := os.ReadFile(file); string(b) != "an edit" {
-		t.Errorf("the edit is now %q", b)
+		t.Errorf("full: %q", b)
+	}
+	if err := os.Remove(st.led.Edited[0].in(s.dir).Copy); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Match(t.Context(), s.config, nil); err != nil {
+		t.Error(err)
+	}
+	if b, _ := os.ReadFile(file); string(b) != "the owner's own" {
+		t.Errorf("with room: %q", b)
+	}
+}
+
+// A file of the owner's that nothing has replaced yet is only let go, with what was written to it.
+func TestHST121AFileThatWasNeverReplaced(t *testing.T) {
+	s := system(t)
+	file := filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml")
+	st := s.open()
+	mailAt(t, s, st)
+	name, _ := filepath.Rel(s.root, file)
+	if err := errors.Join(os.Rename(filepath.Join(s.root, heldAt(name)), file), os.Link(file, filepath.Join(s.root, heldAt(name))), os.WriteFile(file, []byte("the owner's newer"), 0o640)); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Match(t.Context(), s.config, nil); err != nil || len(st.Edited()) != 0 || st.Touches() {
+		t.Errorf("%v; touches %v", err, st.Touches())
+	}
+	if b, _ := os.ReadFile(file); string(b) != "the owner's newer" {
+		t.Errorf("%q", b)
 	}
 }
 

@@ -1,0 +1,76 @@
+package apply
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+)
+
+// Bounds of what is set aside.
+const (
+	maxEdited      = 100      // files
+	maxEditedBytes = 32 << 20 // of all of them
+)
+
+// editedFolder of the store has what somebody had made of files that profiles made, for its user alone.
+const editedFolder = "edited"
+
+// An Edited is a file that somebody, or a program, had changed since a profile made it, and that what was there before has replaced.
+type Edited struct {
+	File string `json:"file"` // where it was
+	Copy string `json:"copy"` // where that version is; in the ledger its name in editedFolder
+}
+
+// aside keeps what somebody made of a path before what was there comes back. The ledger has to be saved after it. Done again after a crash,
+// it keeps the same once.
+func (s *Store) aside(at, name string, now *sight) error {
+	e := Edited{filepath.Join(at, filepath.FromSlash(name)), path.Base(name) + "-" + now.hash()[:16]}
+	if slices.Contains(s.led.Edited, e) {
+		return nil
+	}
+	dir := filepath.Join(s.dir, editedFolder)
+	list, sum := present(s.dir, s.led.Edited), int64(len(now.content))
+	for _, e := range list {
+		if st, err := os.Lstat(filepath.Join(dir, e.Copy)); err == nil {
+			sum += st.Size()
+		}
+	}
+	if len(list) >= maxEdited || sum > maxEditedBytes {
+		return fmt.Errorf("%s was changed since a profile made it, and there is no room to keep that: move away what is in %s", e.File, dir)
+	}
+	s.step()
+	if err := s.make(dir); err != nil {
+		return err
+	}
+	if err := s.write(filepath.Join(dir, e.Copy), now.content); err != nil {
+		return err
+	}
+	s.led.Edited = append(list, e)
+	s.edited = append(s.edited, e.in(s.dir))
+	return nil
+}
+
+// present leaves out what somebody has taken away.
+func present(dir string, list []Edited) []Edited {
+	return slices.DeleteFunc(slices.Clone(list), func(e Edited) bool {
+		_, err := os.Lstat(e.in(dir).Copy)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+}
+
+// in is the same with the path of the copy.
+func (e Edited) in(dir string) Edited {
+	return Edited{e.File, filepath.Join(dir, editedFolder, filepath.Base(e.Copy))}
+}
+
+// own tells whether the file at a path is the owner's very own still, of which another name only waits: a crash came before anything took
+// its place.
+func own(root *os.Root, name string, was before) bool {
+	a, err := root.Lstat(filepath.FromSlash(name))
+	b, no := root.Lstat(heldAt(name))
+	return was.Held && err == nil && no == nil && os.SameFile(a, b)
+}
