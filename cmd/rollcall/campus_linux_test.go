@@ -33,13 +33,22 @@ const onOwnNetwork = "ROLLCALL_TEST_CAMPUS"
 // onCampus runs a test in a process with a network and mounts of its own, in which it may do what root may, whoever runs it. Where a system
 // lets nobody have that, the test skips itself.
 func onCampus(t *testing.T, test func(t *testing.T)) {
+	inNamespaces(t, "ip", &syscall.SysProcAttr{
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}, test)
+}
+
+// inNamespaces runs a test in a process that has users (as attr says), a network, mounts and processes of its own, and for which the system
+// has a program.
+func inNamespaces(t *testing.T, program string, attr *syscall.SysProcAttr, test func(t *testing.T)) {
 	if os.Getenv(onOwnNetwork) != "" {
 		test(t)
 		return
 	}
 	t.Parallel()
-	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("no network namespaces: there is no program ip (iproute2)")
+	if _, err := exec.LookPath(program); err != nil {
+		t.Skipf("no namespaces: there is no program %s", program)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -47,19 +56,16 @@ func onCampus(t *testing.T, test func(t *testing.T)) {
 	}
 	cmd := exec.CommandContext(t.Context(), self, "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), onOwnNetwork+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, // all processes end with this one
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
+	attr.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID // all processes end with this one
+	cmd.SysProcAttr = attr
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
-		t.Skipf("no network namespaces: the system makes none: %v", err)
+		t.Skipf("no namespaces: the system makes none: %v", err)
 	}
 	err = cmd.Wait()
 	if reason, skipped := bytes.CutPrefix(lineWith(out.Bytes(), noCampus), []byte(noCampus)); err == nil && skipped {
-		t.Skipf("no network namespaces: %s", reason)
+		t.Skipf("no namespaces: %s", reason)
 	}
 	t.Logf("in namespaces:\n%s", &out)
 	if err != nil {

@@ -109,6 +109,8 @@ func TestDefinitionsThatCannotBe(t *testing.T) {
 		"another folder":   {"linux", Service{Program: program, State: "/srv/agent"}, "--as-root"},
 		"a hidden program": {"linux", Service{Program: "/home/ada/rollcall", State: state}, "copy this program to /usr/local/bin"},
 		"root from /tmp":   {"linux", Service{Program: "/tmp/rollcall", State: state, Root: true}, "copy this program to /usr/local/bin"},
+		"root from shm":    {"linux", Service{Program: "/dev/shm/rollcall", State: state, Root: true}, "copy this program to /usr/local/bin"},
+		"root from vartmp": {"linux", Service{Program: "/var/tmp/rollcall", State: state, Root: true}, "copy this program to /usr/local/bin"},
 		"a second line":    {"linux", Service{Program: program, State: state + "\nUser=root", Root: true}, "use a plain path"},
 		"a template":       {"darwin", Service{Program: "/{{Name}}", State: state}, "use a plain path"},
 		"our own sign":     {"linux", Service{Program: "/opt/@RIGHTS@", State: state}, "use a plain path"},

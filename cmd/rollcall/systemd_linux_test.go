@@ -1,0 +1,309 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rollcall/agent/host/daemon"
+)
+
+// The real service on a real systemd: it is installed, starts, is locked, restarted, killed and started again, comes back after a reboot as
+// the device that it was, and is taken away.
+func TestServiceOnSystemd(t *testing.T) {
+	attr := &syscall.SysProcAttr{ // systemd makes users of its own
+		UidMappings: []syscall.SysProcIDMap{{Size: 1 << 16}}, GidMappings: []syscall.SysProcIDMap{{Size: 1 << 16}}, GidMappingsEnableSetgroups: true,
+	}
+	if os.Getenv(onOwnNetwork) == "" {
+		group, err := newControlGroup(t)
+		if err != nil {
+			t.Skipf("no systemd of its own: %v", err)
+		}
+		attr.UseCgroupFD, attr.CgroupFD = true, int(group.Fd())
+	}
+	inNamespaces(t, "systemctl", attr, tellService)
+}
+
+// newControlGroup makes a control group (version 2) below this process's, which is to be the root of a machine's.
+func newControlGroup(t *testing.T) (*os.File, error) {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	own, no := os.ReadFile("/proc/self/cgroup")
+	at := regexp.MustCompile(`(?m)^\S+ (\S+) cgroup2 `).FindSubmatch(mounts)
+	below := regexp.MustCompile(`(?m)^0::(.*)$`).FindSubmatch(own)
+	if at == nil || below == nil {
+		return nil, errors.Join(err, no, errors.New("the system has no control groups of version 2"))
+	}
+	dir, err := os.MkdirTemp(filepath.Join(string(at[1]), string(below[1])), "rollcall-test-")
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { // its processes have ended, and groups go from the innermost
+		if out, err := exec.Command("find", dir, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";").CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+	f, err := os.Open(dir)
+	if err == nil {
+		t.Cleanup(func() { f.Close() })
+	}
+	return f, err
+}
+
+// furnish makes the tree of a machine at $1, whose programs are this machine's, as long as nothing is written over them, and rollcall at $2.
+const furnish = `set -e
+ip link set lo up
+mount -t proc proc /proc
+mount -t tmpfs -o mode=755 machine "$1"
+cd "$1"
+mkdir -p usr .usr/new .usr/work etc/systemd/system var/lib/dpkg var/log/journal var/tmp tmp dev proc sys run root mnt
+chmod 1777 tmp var/tmp
+for n in bin sbin lib lib64; do [ ! -L /$n ] || cp -a /$n $n; done
+mount -t overlay -o "userxattr,lowerdir=/usr,upperdir=$1/.usr/new,workdir=$1/.usr/work" overlay usr
+cp -L /etc/passwd /etc/group /etc/os-release /etc/nsswitch.conf /etc/ld.so.cache etc
+echo 127.0.0.1 localhost >etc/hosts
+echo 0f1e2d3c4b5a69788796a5b4c3d2e1f0 >etc/machine-id
+mount -t tmpfs -o mode=755 dev dev
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+for n in null zero full random urandom tty; do : >dev/$n; mount --bind /dev/$n dev/$n; done
+mkdir -p usr/local/bin
+: >usr/local/bin/rollcall
+mount --bind "$2" usr/local/bin/rollcall
+`
+
+// boot makes a process systemd, on the tree $1.
+const boot = `set -e
+mount -t proc proc "$1/proc"
+mount -t sysfs -o ro sysfs "$1/sys"
+mount -t cgroup2 cgroup2 "$1/sys/fs/cgroup"
+mount -t tmpfs -o mode=755 run "$1/run"
+cd "$1"
+pivot_root . mnt
+umount -l mnt
+exec env -i container=test PATH=/usr/local/bin:/usr/sbin:/usr/bin /lib/systemd/systemd --unit=multi-user.target --show-status=0
+`
+
+// haltSignal has systemd stop everything and end (systemd(1), SIGRTMIN+3).
+const haltSignal = syscall.Signal(34 + 3)
+
+// A systemdMachine is a machine whose first process is systemd.
+type systemdMachine struct {
+	t     *testing.T
+	tree  string
+	init  *exec.Cmd
+	said  bytes.Buffer
+	ended chan error
+}
+
+func (m *systemdMachine) boot() {
+	m.t.Helper()
+	m.init, m.ended = exec.Command("sh", "-c", boot, "boot", m.tree), make(chan error, 1)
+	m.init.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWCGROUP,
+	}
+	m.said.Reset()
+	m.init.Stdout, m.init.Stderr = &m.said, &m.said
+	if err := m.init.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	go func() { m.ended <- m.init.Wait() }()
+	m.until("systemctl is-active --quiet multi-user.target")
+}
+
+func (m *systemdMachine) halt() {
+	m.init.Process.Signal(haltSignal)
+	<-m.ended // how, is the kernel's affair
+}
+
+// run runs a command in the machine.
+func (m *systemdMachine) run(command string) (string, error) {
+	out, err := exec.Command("nsenter", "-t", fmt.Sprint(m.init.Process.Pid), "-m", "-p", "-u", "-i", "-C", "-r", "-w", "sh", "-c", command).CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+func (m *systemdMachine) must(command string) string {
+	m.t.Helper()
+	out, err := m.run(command)
+	if err != nil {
+		m.t.Fatalf("%s: %v: %s\n%s", command, err, out, m.journal())
+	}
+	return out
+}
+
+// journal is the end of the system's log.
+func (m *systemdMachine) journal() string {
+	out, _ := m.run("journalctl --no-pager -n 30 -o short-precise")
+	return out
+}
+
+// refuses is that a command fails with these words.
+func (m *systemdMachine) refuses(words, command string) {
+	m.t.Helper()
+	if out, err := m.run(command); err == nil || !strings.Contains(out, words) {
+		m.t.Errorf("%s: %v, %s; want %q", command, err, out, words)
+	}
+}
+
+func (m *systemdMachine) until(command string) {
+	m.t.Helper()
+	await(m.t, m.ended, &m.said, func() bool { _, err := m.run(command); return err == nil })
+}
+
+// shows is a property of the service.
+func (m *systemdMachine) shows(property string) string {
+	m.t.Helper()
+	return m.must("systemctl show --value -p " + property + " rollcall-agent")
+}
+
+func tellService(t *testing.T) {
+	rollcall, err := exec.LookPath("rollcall")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &systemdMachine{t: t, tree: t.TempDir()}
+	t.Cleanup(func() { exec.Command("umount", "-R", "-l", m.tree).Run() }) // what is mounted is nowhere else
+	if out, err := exec.Command("sh", "-c", furnish, "furnish", m.tree, rollcall).CombinedOutput(); err != nil {
+		fmt.Printf("%s%.200q\n", noCampus, out)
+		t.SkipNow()
+	}
+	act := func(name string) { t.Logf("%s %s", time.Now().Format("05.000"), name) }
+	act("a machine boots, and a server serves")
+	m.boot()
+	const address = "127.0.0.1:8443"
+	data := t.TempDir()
+	server := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(rollcall, append(args, "--data", data)...)
+		cmd.Env, cmd.Stderr = append(os.Environ(), "ROLLCALL_SERVER=https://"+address), os.Stderr
+		return cmd
+	}
+	serve := server("serve", "--listen", address, "--courier", "127.0.0.1:8444", "--json")
+	ready, err := serve.StdoutPipe()
+	if err == nil {
+		err = serve.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { serve.Process.Signal(os.Interrupt); serve.Wait() })
+	bufio.NewReader(ready).ReadBytes('\n')
+	go io.Copy(io.Discard, ready)
+	ask := func(args ...string) string {
+		t.Helper()
+		out, err := server(args...).Output()
+		if err != nil {
+			t.Fatalf("rollcall %q: %v: %s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	audit := server("audit", "--follow")
+	lines, err := audit.StdoutPipe()
+	if err == nil {
+		err = audit.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { audit.Process.Signal(os.Interrupt); audit.Wait() })
+	journal := bufio.NewScanner(lines)
+	locked := func() {
+		t.Helper()
+		m.until("rollcall agent status | grep -q 'by a stream of .*, up for'")
+		ask("devices", "lock", m.must("uname -n"))
+		for journal.Scan() {
+			if strings.Contains(journal.Text(), "DeviceLock: Acknowledged") {
+				return
+			}
+		}
+		t.Fatal("the journal ended, and no lock was acknowledged")
+	}
+
+	act("the agent is installed, enrols, and is locked")
+	if says := m.must("rollcall agent install"); !strings.Contains(says, "once it is enrolled") {
+		t.Errorf("install says %q", says)
+	}
+	m.refuses("is installed already: rollcall agent uninstall takes it away", "rollcall agent install")
+	if is := m.shows("ActiveState"); is != "inactive" {
+		t.Errorf("nobody manages the machine, and its agent is %s", is)
+	}
+	ask("users", "add", "ada@example.org", "--intune")
+	line := ask("users", "invite", "ada@example.org", "--for", "agent")
+	if says := m.must(line); !strings.Contains(says, "the system keeps it so") {
+		t.Fatalf("enroll says %s\n%s", says, m.journal())
+	}
+	locked()
+	udid := m.must("rollcall agent status --json | grep -o '\"udid\":\"[^\"]*'")
+	pid := m.shows("MainPID")
+	if user := m.must("ps -o uid= -p " + pid); strings.TrimSpace(user) == "0" {
+		t.Error("the agent is root")
+	}
+	if says := m.must("stat -c '%a %u' /var/lib/private/rollcall-agent"); !strings.HasPrefix(says, "700 ") || strings.HasSuffix(says, " 0") {
+		t.Errorf("its state is %s", says)
+	}
+	for property, want := range map[string]string{"NoNewPrivileges": "yes", "ProtectSystem": "strict", "CapabilityBoundingSet": "", "DynamicUser": "yes"} {
+		if got := m.shows(property); got != want {
+			t.Errorf("%s is %q, want %q", property, got, want)
+		}
+	}
+	if says, err := m.run("rollcall agent doctor"); err != nil {
+		t.Errorf("doctor: %v: %s", err, says)
+	}
+
+	act("it is restarted, and killed")
+	m.must("mkdir -p /run/systemd/system/rollcall-agent.service.d && printf '[Service]\\nRestartSec=100ms\\n' >/run/systemd/system/rollcall-agent.service.d/soon.conf && systemctl daemon-reload")
+	m.must("systemctl restart rollcall-agent")
+	locked()
+	pid = m.shows("MainPID")
+	m.must("kill -9 " + pid)
+	m.until("[ $(systemctl show --value -p NRestarts rollcall-agent) = 1 ] && systemctl is-active --quiet rollcall-agent")
+	locked()
+	if again := m.shows("MainPID"); again == pid {
+		t.Errorf("the agent that was killed runs: %s", again)
+	}
+
+	act("the machine is started anew")
+	m.halt()
+	m.boot()
+	locked()
+	if is := m.must("rollcall agent status --json | grep -o '\"udid\":\"[^\"]*'"); is != udid {
+		t.Errorf("it was %s and is %s", udid, is)
+	}
+	if log := m.must("journalctl --no-pager -u rollcall-agent"); !strings.Contains(log, "wake-ups come by a stream now") {
+		t.Errorf("the system's log has\n%s", log)
+	}
+
+	act("a service that failed too often is taken away, and installed again starts")
+	m.must("mkdir -p /run/systemd/system/rollcall-agent.service.d && printf '[Service]\\nRestartSec=0\\n' >/run/systemd/system/rollcall-agent.service.d/soon.conf && systemctl daemon-reload")
+	for m.shows("ActiveState") != "failed" {
+		m.run("systemctl kill -s KILL rollcall-agent")
+	}
+	m.refuses("too quickly", "systemctl start rollcall-agent; systemctl status rollcall-agent")
+	if says := m.must("rollcall agent uninstall"); !strings.Contains(says, "still managed until rollcall agent unenroll") {
+		t.Errorf("uninstall says %q", says)
+	}
+	if says := m.must("rollcall agent install"); !strings.Contains(says, "has started it") {
+		t.Errorf("install says %q", says)
+	}
+	locked()
+
+	act("it leaves, and nothing of the service is left")
+	m.must("rollcall agent unenroll")
+	m.must("rollcall agent uninstall")
+	m.refuses("no service "+daemon.Name+" is installed", "rollcall agent uninstall")
+	if left := m.must("find /etc/systemd -name 'rollcall*'; systemctl list-units --all --plain --no-legend 'rollcall*'; ps ax -o args= | grep '[a]gent run' || :"); left != "" {
+		t.Errorf("left of it: %s", left)
+	}
+	m.halt()
+}
