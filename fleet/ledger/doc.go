@@ -16,8 +16,8 @@
 //     off the network, [Ledger.Held] and [Ledger.Resumed] while the whole server is down on purpose.
 //
 // [Ledger.Check] names what is beyond its bound now; [Ledger.Close] judges everything, once, at the end: before it, stop
-// ordering and let the devices ask for work once more, and say of whom that went wrong ([Ledger.Unheard]). [Ledger.Result] may be read at any time. The results of several
-// workers, each with its own devices, are put together by [Merge].
+// ordering, let the devices ask for work once more, and name those that could not ([Ledger.Unheard]). [Ledger.Result] may be
+// read at any time.
 //
 // # What is no fault
 //

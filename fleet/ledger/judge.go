@@ -28,13 +28,12 @@ func (l *Ledger) look(now protocol.Time, from int) (more bool) {
 	return to < len(l.devices)
 }
 
-// Close names what has gone wrong in the end: besides what is beyond its bound, all of which the server has told the
-// device that there was nothing. Nothing is to be written into l any more.
+// Close judges everything, at the end: besides what is beyond its bound it names every order that never arrived although the
+// server has told the device since that there was no work. Nothing is to be written into l any more.
 func (l *Ledger) Close(now protocol.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.judge(now, 0, len(l.devices), true)
-	l.closed = true
 }
 
 // Unheard notes, before Close, that d could not ask for work once more at the end: what it is still owed nobody will see arrive, so
@@ -155,14 +154,6 @@ func (l *Ledger) Result() Result {
 	for i := range l.profiles.list {
 		if p := &l.profiles.list[i]; p.is&refused != 0 && !p.settled() {
 			r.Refused++
-		}
-	}
-	if !l.closed {
-		return r
-	}
-	for _, id := range l.latest {
-		if d, is := l.strays[id]; is {
-			r.Strays = append(r.Strays, Stray{l.name(d), id})
 		}
 	}
 	return r

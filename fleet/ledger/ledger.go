@@ -56,7 +56,6 @@ type Ledger struct {
 	ids      names // of profiles
 	since    protocol.Time
 	held     bool
-	closed   bool
 	counts   Counts
 	findings []Finding
 }

@@ -393,29 +393,6 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// Two workers, each with devices of its own: what one lost the other got.
-func TestMerge(t *testing.T) {
-	a, b := begin(1), begin(2)
-	a.order(1, one)
-	a.order(1, two)
-	a.idle(1)
-	b.does(2, two)
-	b.order(2, three)
-	b.does(2, three)
-	a.Close(a.tick())
-	b.Close(b.tick())
-	r := Merge(a.Result(), b.Result())
-	if len(r.Findings) != 2 || r.Findings[0].Fault != Lost || r.Findings[0].Command != one {
-		t.Fatalf("found %v", r.Findings)
-	}
-	if f := r.Findings[1]; f.Fault != Misdelivered || f.Device != "D2" || f.Command != two || f.Detail != "meant for D1" {
-		t.Errorf("found %v", f)
-	}
-	if r.Lost != 1 || r.Misdelivered != 1 || r.Ordered != 3 || r.Confirmed != 1 {
-		t.Errorf("counted %+v", r.Counts)
-	}
-}
-
 // steady is one device's order from beginning to end, and a question without an answer.
 func steady(l *Ledger, now protocol.Time, d protocol.Device, id string) {
 	l.Ordered(now, d, id, "DeviceInformation", 0)

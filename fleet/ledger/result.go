@@ -1,9 +1,6 @@
 package ledger
 
 import (
-	"cmp"
-	"slices"
-
 	"rollcall/protocol"
 	"rollcall/protocol/lang"
 )
@@ -97,54 +94,8 @@ func (c *Counts) of(f Fault) *uint64 {
 	return [faults]*uint64{&c.Lost, &c.Doubled, &c.Reordered, &c.Stuck, &c.Misdelivered, &c.NeverConverged}[f]
 }
 
-// each returns the counters, in one order.
-func (c *Counts) each() []*uint64 {
-	return []*uint64{
-		&c.Ordered, &c.Taken, &c.Delivered, &c.Confirmed, &c.Void, &c.Retries, &c.Unordered, &c.Open, &c.Profiles, &c.Refused,
-		&c.Lost, &c.Doubled, &c.Reordered, &c.Stuck, &c.Misdelivered, &c.NeverConverged,
-	}
-}
-
 // A Result is what a ledger found. Its JSON is the section "ledger" of a job's result.
 type Result struct {
 	Counts
 	Findings []Finding `json:"findings"` // the first [Kept] of them
-	Strays   []Stray   `json:"-"`        // of a closed ledger, for Merge: the latest deliveries that nobody ordered
-}
-
-// A Stray is a delivery that nobody ordered, as far as its own ledger knows.
-type Stray struct {
-	Device  string
-	Command protocol.CommandID // or what stands for an id that is no UUID
-}
-
-// Merge puts the results of ledgers with different devices together. A command that one of them lost and that reached a
-// device of another was misdelivered.
-func Merge(list ...Result) Result {
-	all := Result{Findings: []Finding{}}
-	strays := map[protocol.CommandID]string{}
-	for i := range list {
-		r := &list[i]
-		from := r.each()
-		for j, n := range all.each() {
-			*n += *from[j]
-		}
-		all.Findings = append(all.Findings, r.Findings...)
-		all.Strays = append(all.Strays, r.Strays...)
-		for _, s := range r.Strays {
-			strays[s.Command] = s.Device
-		}
-	}
-	for i := range all.Findings {
-		f := &all.Findings[i]
-		key, _ := keyOf(f.Command)
-		if got := strays[key]; f.Fault == Lost && got != "" {
-			all.Lost--
-			all.Misdelivered++
-			f.Fault, f.Detail, f.Device = Misdelivered, lang.English.Say("meant for %s", f.Device), got
-		}
-	}
-	slices.SortStableFunc(all.Findings, func(a, b Finding) int { return cmp.Compare(a.At, b.At) })
-	all.Findings = all.Findings[:min(len(all.Findings), Kept)]
-	return all
 }

@@ -43,9 +43,6 @@ const outcomes = len(outcomeNames)
 
 func (o Outcome) String() string { return lang.English.Say(outcomeNames[int(o)%outcomes]) }
 
-// MarshalText gives the name that String gives.
-func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
-
 // outcomeOf tells what became of a request.
 func outcomeOf(x *link.Exchange) Outcome {
 	switch s := x.Status; {

@@ -33,16 +33,6 @@ func Ramp(from, to float64, d time.Duration) Pace {
 	return Pace{pieces: []piece{{from, to, d}}}
 }
 
-// Step is rate from until at and rate to from then on, for d in all.
-func Step(from, to float64, at, d time.Duration) Pace {
-	return Constant(from, at).Then(Constant(to, d-at))
-}
-
-// Spike is base for d, but high from at on for lasts.
-func Spike(base, high float64, at, lasts, d time.Duration) Pace {
-	return Constant(base, at).Then(Constant(high, lasts)).Then(Constant(base, d-at-lasts))
-}
-
 // Everyone is n arrivals evenly within over: a whole fleet that wakes.
 func Everyone(n int, over time.Duration) Pace { return Constant(float64(n)/over.Seconds(), over) }
 

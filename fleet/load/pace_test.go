@@ -31,8 +31,8 @@ func TestPace(t *testing.T) {
 		{"slower than its length", Constant(0.5, 3*s), []time.Duration{0, 2 * s}, 0.5, "0.5/s for 3s"},
 		{"ramp", Ramp(0, 4, 2*s), []time.Duration{0, s, 1414214 * time.Microsecond, 1732051 * time.Microsecond}, 4, "0/s to 4/s for 2s"},
 		{"ramp down", Ramp(4, 0, 2*s), []time.Duration{0, 267949 * time.Microsecond, 585786 * time.Microsecond, s}, 4, "4/s to 0/s for 2s"},
-		{"step", Step(1, 2, 2*s, 4*s), []time.Duration{0, s, 2 * s, 5 * s / 2, 3 * s, 7 * s / 2}, 2, "1/s for 2s, then 2/s for 2s"},
-		{"spike", Spike(1, 4, s, s, 3*s), []time.Duration{0, s, 5 * s / 4, 3 * s / 2, 7 * s / 4, 2 * s}, 4, "1/s for 1s, then 4/s for 1s, then 1/s for 1s"},
+		{"step", Constant(1, 2*s).Then(Constant(2, 2*s)), []time.Duration{0, s, 2 * s, 5 * s / 2, 3 * s, 7 * s / 2}, 2, "1/s for 2s, then 2/s for 2s"},
+		{"spike", Constant(1, s).Then(Constant(4, s)).Then(Constant(1, s)), []time.Duration{0, s, 5 * s / 4, 3 * s / 2, 7 * s / 4, 2 * s}, 4, "1/s for 1s, then 4/s for 1s, then 1/s for 1s"},
 		{"everyone", Everyone(3, 3*s), []time.Duration{0, s, 2 * s}, 1, "1/s for 3s"},
 		{"a fraction carried on", Constant(1.5, s).Then(Constant(1, 2*s)), []time.Duration{0, 2 * s / 3, 3 * s / 2, 5 * s / 2}, 1.5, "1.5/s for 1s, then 1/s for 2s"},
 		{"a pause", Constant(1, s).Then(Constant(0, s)).Then(Constant(1, s)), []time.Duration{0, 2 * s}, 1, "1/s for 1s, then 0/s for 1s, then 1/s for 1s"},
@@ -53,7 +53,7 @@ func TestPace(t *testing.T) {
 // Whatever its shape, a Pace has its total of instants, in order and inside its length, also by chance, where the spread of
 // the numbers is that of Poisson's distribution.
 func TestPaceTotals(t *testing.T) {
-	p := Ramp(10, 300, 30*time.Second).Then(Spike(200, 2000, 10*time.Second, 5*time.Second, 40*time.Second))
+	p := Ramp(10, 300, 30*time.Second).Then(Constant(200, 10*time.Second)).Then(Constant(2000, 5*time.Second)).Then(Constant(200, 25*time.Second))
 	check := func(all []time.Duration, tolerance float64) {
 		t.Helper()
 		if n := float64(len(all)); math.Abs(n-p.Total()) > tolerance {
