@@ -42,7 +42,7 @@ var buildArgs string
 
 // notInlined are the packages of others whose functions are compiled once each too where programs are larger by themselves, as for Windows:
 // their time is spent elsewhere.
-var notInlined = []string{"golang.org/...", "github.com/...", "net/...", "encoding/...", "text/..."}
+var notInlined = []string{"golang.org/...", "github.com/...", "net/...", "encoding/...", "text/...", "crypto/tls", "crypto/x509"}
 
 // packedAt is how old everything in a package says that it is.
 var packedAt = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
