@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/agent/courier"
+	"rollcall/protocol"
 )
 
 // An agent that has nothing to do sleeps at most its poll interval, not much less, and up to the minute in which it does whatever else it
@@ -27,4 +28,17 @@ func TestSleepEndsOnTheMinute(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An overdue is a device whose time has come.
+type overdue struct{ device }
+
+func (overdue) Due() protocol.Time { return 1 }
+
+// A device that is always due keeps no machine busy (HST-120).
+func TestHST120AnAgentAlwaysSleeps(t *testing.T) {
+	h := &Host{cfg: Config{Now: time.Now}, rec: &record{}, device: overdue{}}
+	if got := h.sleep(); got != soonest {
+		t.Errorf("it sleeps %v, want %v", got, soonest)
+	}
 }
