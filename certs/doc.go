@@ -4,8 +4,9 @@
 // was spent, is the caller's to know.
 //
 // Start with [NewAuthority], [Authority.Issue] and [Authority.Verify]; with [ReadPush] for push certificates; with
-// [VerifyDetached] for Mdm-Signature, [VerifyAttached] for signed profiles and [VerifyMachineInfo]; with [Seal] for short statements without CMS, or as JWS; with [ParseSigned], [Message], [Encrypt]
-// and [Decrypt] to build a protocol of CMS messages, as certs/scep does.
+// [VerifyDetached] for Mdm-Signature, [VerifyAttached] for signed profiles and [VerifyMachineInfo]; with [Seal] for short
+// statements signed without CMS, or as JWS; with [ParseSigned], [Message], [Encrypt] and [Decrypt] to build a protocol of CMS
+// messages, as certs/scep does.
 //
 // # The gate
 //
@@ -16,10 +17,12 @@
 //
 // # Which library does what
 //
-// go.mozilla.org/pkcs7 encodes and decodes CMS. Two things are done around it: verifying, because it goes by
-// the wall clock, knows no skew and cannot be asked for SHA-1 alone; and the signed attributes, because it
-// takes their signing time from the wall clock, which a driven clock is not. Of an envelope it decrypts the content alone: for the
-// key of that it wants the bare RSA key and returns its padding error, where ours makes a failed key a random one (HST-036).
+// go.mozilla.org/pkcs7 encodes and decodes CMS. Three things it does not do for us:
+//
+//   - Signatures are verified here: the library judges by the wall clock, allows no skew and cannot be asked for SHA-1 alone.
+//   - Signed attributes are made here: the library takes the signing time from the wall clock, and ours may be a driven one.
+//   - The key of an envelope is decrypted here, and only its content by the library. The library reports wrong padding of that
+//     key, which would be an oracle; ours goes on with a random key instead (HST-036).
 //
 // # Divergences
 //

@@ -29,14 +29,17 @@
 //
 // # What it does not see
 //
-// A server may hand out a shared id to many devices, if each of them was ordered to have it. That a command came twice is
-// seen for the latest confirmed commands, [Few] of them or [Remembered] for each device. That a command went to another device is seen as long as it is open
-// or, when the order became known late, among the latest [Strays] unordered ones. Orders that were asked for at the same
-// time, and those of different lanes, have no order between them.
+// Some faults are seen within bounds only:
 //
-// A command to a Windows device has no name on the wire, so it is told by its kind: which of two that wait for one device was lost,
-// the older or the later, nobody can tell, a question that came twice may be the server's own, and a command that went to another device
-// is seen where that one was not to have any of the kind. Of its profiles those are followed that have a node of their own.
+//   - doubled: for the latest confirmed commands, [Few] in all or [Remembered] for each device;
+//   - misdelivered: while the command is open or, when its order became known late, if it is among the latest [Strays]
+//     deliveries that nobody had ordered. One id may be shared by many devices, if each of them was ordered to have it;
+//   - reordered: not between commands that were asked for at the same time, nor between those of different lanes.
+//
+// A command to a Windows device has no id on the wire, so the ledger knows it by its kind alone. It cannot tell which of two
+// waiting commands of a kind was lost; it takes a question that came twice for one of the server's own; and it sees that a
+// command went to another device only where that device was to have none of the kind. Of Windows profiles it follows those
+// that have a node of their own.
 //
 // It holds commands and profiles only. The invariants of the authority (I1 to I10) are package rehearsal's, which looks into
 // a server of ours; the ledger asks any server, from outside.

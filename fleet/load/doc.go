@@ -10,17 +10,20 @@
 // Arrivals follow the [Pace] whatever the server does. The latency of a request counts from the moment that was planned for
 // it; in a conversation that moment follows the planned answer to the step before, never the actual one, so that a stall cannot
 // hide in a device that had to wait. An arrival for which no device is free waits, and counts from its own moment. A request
-// that was never answered, or not to the end, or never begun, counts for as long as it was waited for. A closed loop is there for comparison and
-// says that it is one.
+// that was never begun, never answered, or answered in part counts with the time that it was waited for. There is a closed
+// loop too, for comparison; its result says that it is one.
 //
 // # Who was the bottleneck
 //
-// What the generator itself adds is measured apart: how much later than it could have a step began, how long its own turns
-// waited for a processor, pauses of its garbage collector, steps of the clock, sockets and files that ran out. One of them
-// beyond its bound makes the result invalid, and so do too few devices for the rate, and a rate above what the generator reached against a server that does
-// nothing, in this process: with the target on another machine the true ceiling is higher (HST-126). Calibration makes the load's own handshakes,
-// enrols by SCEP where the load does and orders where it does; what else the load's conversations cost, such as those of other platforms, lowers
-// the ceiling after the run by as much as they took more processor time.
+// What the generator itself adds is measured apart: how late a step began although nothing else held it back, how long the
+// generator's goroutines waited for a processor, pauses of its garbage collector, steps of the clock, sockets and files that
+// ran out. One of them beyond its bound makes the result invalid. So do too few devices for the rate, and a rate above the
+// generator's ceiling.
+//
+// Calibration finds that ceiling against a server in this process that does nothing; with the target on another machine the
+// true one is higher (HST-126). It makes the handshakes of the load, and enrols by SCEP and orders commands if the load does.
+// Where conversations of the load then take more processor time than those of the calibration, as other platforms' do, the
+// ceiling is lowered by as much after the run.
 //
 // # Whom the server calls
 //

@@ -18,10 +18,11 @@
 //
 // # Signatures
 //
-// No library verifies what such a request has. The one that is kept, goxmldsig, takes signatures that are inside what they sign and name
-// their certificate in X509Data, takes SHA-1, and reads by another parser than the one that would use the values: each of its own wrapping
-// faults (CVE-2020-15216, GHSA-479m-364c-43vc) was of that kind. So [DecodeRequest] digests what the scan above reads, each part at its one
-// place and never by looking for an id, and takes no transform, algorithm or key but those named.
+// No library verifies the XML signature of such a request. The one that is maintained, goxmldsig, takes only signatures that stand
+// inside what they sign and name their certificate in X509Data; it accepts SHA-1; and its parser is not the one that would read
+// the values, which is how its own signature-wrapping faults came about (CVE-2020-15216, GHSA-479m-364c-43vc). So [DecodeRequest]
+// digests what the scan above has read, each part at its one place and never found by its id, and accepts only the transforms,
+// algorithms and keys named under Divergences.
 //
 // # Divergences
 //
@@ -35,5 +36,5 @@
 //   - A bootstrap certificate's XML signature (AuthPolicy Certificate) is read in the one shape that [SignEnvelope] writes: RSA and SHA-256
 //     over Timestamp, token and Body by their ids, in exclusive canonicalization. Microsoft's own example does not say what it digests, and
 //     no independent client was seen.
-//   - ReadProvisioning takes the settings that windows.md section 4.1 lists and refuses others, which real devices may know.
+//   - [ReadProvisioning] refuses settings that windows.md section 4.1 does not list, though real devices may know more.
 package windows

@@ -12,8 +12,8 @@
 // follows from the tenant and the state ([World.Target]). Its profiles are those of the authority that it moves to from the
 // first round on, so that the check-in that moves it brings them.
 //
-// One round is one command and one report, but for platforms whose messages hold many of each: their rounds bring a [Batch]. What may
-// take several messages more is then the endpoint's to know, which says so by its Phase and by the commands that it is not through with.
+// A round is one command and one report. Platforms whose messages hold many of each bring a [Batch] instead; the endpoint, which
+// alone knows what takes several messages, says so by the batch's Phase and by the commands that are not finished yet.
 //
 // It will not resolve authorities (package authority does), read certificates or know any wire.
 //
@@ -25,7 +25,7 @@
 //   - A second enrolment of an enrolled identifier is taken only from the same kind of device, with a certificate that is this very
 //     device's, its user's or one for which its factory vouched ([State.Yields]); else it is refused and noted (HST-051), and the first
 //     device goes on undisturbed. A device without a user that was set up anew must leave, or be deleted, first.
-//   - A wiped device that comes back under its old identity is recognised by AwaitingConfiguration alone.
+//   - That a device was wiped and comes back under its old identity is told by AwaitingConfiguration and nothing else.
 //   - At most one command about a profile is outstanding. What is unassigned before it is installed is installed and then
 //     removed: a command that may be on its way is never taken back, because nobody could tell what the device did.
 //   - The end of an enrolment empties its queue; nothing of it is delivered to the next one.
@@ -33,11 +33,11 @@
 //   - Repeats of a report and reports of commands that never were look alike here, and are noted alike.
 //   - In the gap (AUTH-30) a farewell (CheckOut) is still taken: it is no check-in, and a device leaves whatever it hears.
 //     The journal has the first refusal of each device and change, not all of them.
-//   - A licence that comes while the gap holds its device ends BMS's profiles seven days after the tenant's change, at once where
-//     those are over: of AUTH-25 and I4 the latter wins. Once the device is registered in the epoch no notice speaks of seven
-//     days under coexistence; its check-in removes what is old.
+//   - When a user gets a licence while the gap still holds the device, the profiles of Basic Mobility and Security end seven
+//     days after the tenant's change, or at once if those days are over: AUTH-25 and I4 disagree here, and I4 wins. A device that
+//     has registered in the epoch gets no notice of seven days under coexistence; its next check-in removes what is old.
 //   - A profile belongs to one of Intune, SCCM (Intune's in a co-managed tenant) and Office365. A tenant that goes back to
 //     an authority finds that one's profiles assigned as they were.
-//   - A device that missed to register in an epoch gets all its profiles once more: nobody knows what it heard meanwhile and
-//     has dropped (AUTH-27).
+//   - A device that did not register in an epoch gets all its profiles once more: nobody knows which notices it heard meanwhile,
+//     nor what it dropped because of them (AUTH-27).
 package delivery
