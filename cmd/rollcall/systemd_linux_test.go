@@ -239,10 +239,14 @@ func tellService(t *testing.T) {
 		t.Errorf("nobody manages the machine, and its agent is %s", is)
 	}
 	ask("users", "add", "ada@example.org", "--intune")
-	line := ask("users", "invite", "ada@example.org", "--for", "agent")
-	if says := m.must(line); !strings.Contains(says, "the system keeps it so") {
-		t.Fatalf("enroll says %s\n%s", says, m.journal())
+	enrols := func() {
+		t.Helper()
+		line := ask("users", "invite", "ada@example.org", "--for", "agent")
+		if says := m.must(line); !strings.Contains(says, "the system keeps it so") {
+			t.Fatalf("enroll says %s\n%s", says, m.journal())
+		}
 	}
+	enrols()
 	locked()
 	udid := m.must("rollcall agent status --json | grep -o '\"udid\":\"[^\"]*'")
 	pid := m.shows("MainPID")
@@ -284,12 +288,17 @@ func tellService(t *testing.T) {
 		t.Errorf("the system's log has\n%s", log)
 	}
 
-	act("a service that failed too often is taken away, and installed again starts")
+	act("its service fails too often, and starts when the machine enrols anew")
 	m.must("mkdir -p /run/systemd/system/rollcall-agent.service.d && printf '[Service]\\nRestartSec=0\\n' >/run/systemd/system/rollcall-agent.service.d/soon.conf && systemctl daemon-reload")
 	for m.shows("ActiveState") != "failed" {
 		m.run("systemctl kill -s KILL rollcall-agent")
 	}
 	m.refuses("too quickly", "systemctl start rollcall-agent; systemctl status rollcall-agent")
+	m.must("rollcall agent unenroll")
+	enrols()
+	locked()
+
+	act("its service is taken away, and installed again")
 	if says := m.must("rollcall agent uninstall"); !strings.Contains(says, "still managed until rollcall agent unenroll") {
 		t.Errorf("uninstall says %q", says)
 	}
