@@ -191,3 +191,29 @@ func TestSystemLog(t *testing.T) {
 		t.Errorf("the system has\n%s\nwant\n%s\nand ours %q", lines.String(), want, own.String())
 	}
 }
+
+// Who is told that the service does not start is told why, in systemd's words, and how often it was started before does not count.
+func TestAServiceThatDoesNotStartSaysWhy(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("systemd is not of this system")
+	}
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	t.Setenv("TOLD", filepath.Join(dir, "told"))
+	const fake = "#!/bin/sh\necho \"$*\" >>\"$TOLD\"\n[ \"$1\" != start ] || { echo 'Unit is masked.' >&2; exit 1; }\n"
+	if err := os.WriteFile(filepath.Join(dir, "systemctl"), []byte(fake), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := restart(stopped{}); err == nil || !strings.Contains(err.Error(), "Unit is masked.") {
+		t.Errorf("it says %v", err)
+	}
+	const want = "reset-failed rollcall-agent.service\nstart rollcall-agent.service\n"
+	if told, err := os.ReadFile(filepath.Join(dir, "told")); err != nil || string(told) != want {
+		t.Errorf("systemctl was told %q, %v; want %q", told, err, want)
+	}
+}
+
+// A stopped service is one that does not run.
+type stopped struct{ service.Service }
+
+func (stopped) Stop() error { return nil }

@@ -91,6 +91,7 @@ func restart(m service.Service) error {
 	m.Stop() // one that does not run is as well
 	if runtime.GOOS == "linux" {
 		_ = systemctl("reset-failed", unitName) // of how often it was started before
+		return systemctl("start", unitName)     // it says why it could not
 	}
 	return m.Start()
 }
