@@ -40,6 +40,7 @@ type rehearseFlags struct {
 	floor            string
 	beside           *floor // what was measured by it
 	sizes            []int
+	keys             bool
 	force            bool
 }
 
@@ -78,6 +79,7 @@ partial (130): of many devices, which are played some after the others, the firs
 	flags := cmd.Flags()
 	flags.StringVar(&f.report, "report", "", "write report.html, result.json and the lists of devices into `DIR`")
 	flags.StringVar(&f.log, "log", "", "write the event log to `FILE`: with it the story can be played again")
+	flags.BoolVar(&f.keys, "keys", false, "say what each key of --json and of result.json means, and play nothing")
 	flags.StringVar(&f.csv, "csv", "", "write the list to act on, one device a line, to `FILE`; with --compare, what differs for each device")
 	flags.StringVar(&f.compare, "compare", "", "rehearse `PLAN2` too, with the same seed, and say what differs for each device")
 	flags.Var(&f.language, "lang", "`LANGUAGE` of summary, report and list: en or nl")
@@ -93,6 +95,10 @@ partial (130): of many devices, which are played some after the others, the firs
 // rehearse plays the plan, or the question of a tenant without one, and says what came of it.
 func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	begun := time.Now()
+	if f.keys {
+		_, err := io.WriteString(cmd.OutOrStdout(), rehearsal.Keys)
+		return err
+	}
 	if f.workers < 0 {
 		return errors.New("--workers: at least 1")
 	}

@@ -22,7 +22,8 @@ import (
 
 // A variant is one of the rehearsals that are put side by side.
 type variant struct {
-	name     string
+	id       string // in JSON
+	name     string // as the reader calls it
 	plan     *plan.Plan
 	people   *population.Population
 	imported bool
@@ -47,7 +48,7 @@ func (f *rehearseFlags) alternatives(cmd *cobra.Command, p *plan.Plan, pop *popu
 	if seed != p.Seed {
 		lead = f.language.Say("Both were played with the seed of %s, %s, and not %s with its own, %s: with one seed the same devices have the same habits.", p.Name, strconv.FormatUint(p.Seed, 10), name, strconv.FormatUint(seed, 10))
 	}
-	return []variant{{p.Name, p, pop, imported}, {name, q, people, imported}}, lead, nil
+	return []variant{{p.Name, p.Name, p, pop, imported}, {name, name, q, people, imported}}, lead, nil
 }
 
 // answersTo are the plans of the question that needs none, and what is to be said of them.
@@ -57,11 +58,11 @@ func (f *rehearseFlags) answersTo(seed uint64, pop *population.Population) (all 
 		if err != nil {
 			return nil, "", err
 		}
-		name := f.language.Say("at once")
+		id, name := "at-once", f.language.Say("at once")
 		if days := int(wait / (24 * time.Hour)); days > 0 {
-			name = f.language.Say("after %d {day|days}", days)
+			id, name = fmt.Sprintf("after-%dd", days), f.language.Say("after %d {day|days}", days)
 		}
-		all = append(all, variant{name, p, pop, true})
+		all = append(all, variant{id, name, p, pop, true})
 	}
 	lead = f.language.Say("Intune is added a day after the beginning, and Apple's push certificate renewed at once, a day later, or four days later. Nobody has assigned profiles of Intune.")
 	if pop.Unowned() {
@@ -104,7 +105,7 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, lead str
 		if played.Partial {
 			v.name = f.language.Say("%s (cut short)", v.name)
 		}
-		columns = append(columns, rehearsal.Column{Name: v.name, Result: one, Answers: answers})
+		columns = append(columns, rehearsal.Column{ID: v.id, Name: v.name, Result: one, Answers: answers})
 		named = append(named, own)
 		if played.Partial {
 			break

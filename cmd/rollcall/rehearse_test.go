@@ -40,7 +40,7 @@ func TestHST125BesideCtrlC(t *testing.T) {
 	var out, errs bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetErr(&errs)
-	if err := f.besides(cmd, []variant{{"a", p, pop, false}, {"b", p, pop, false}}, "About both.", pop, time.Now()); exitCode(err) != 130 {
+	if err := f.besides(cmd, []variant{{"a", "a", p, pop, false}, {"b", "b", p, pop, false}}, "About both.", pop, time.Now()); exitCode(err) != 130 {
 		t.Errorf("exit code %d, want 130: %v", exitCode(err), err)
 	}
 	if said := strings.Join(strings.Fields(out.String()), " "); !strings.Contains(said, `About both. This is of "a" alone, the first of 2 rehearsals`) {

@@ -11,6 +11,7 @@ import (
 
 // A Column is one rehearsal beside others.
 type Column struct {
+	ID     string         // what scripts call it: the same in every language, and other than those of the columns beside it
 	Name   string         // what the reader calls it, in the reader's language
 	Result *report.Result // its own
 	*Answers
@@ -208,7 +209,7 @@ func (c *Comparison) headline(l lang.Language) string {
 func (c *Comparison) Sections() map[string]any {
 	columns := []any{}
 	for _, column := range c.Columns {
-		of := map[string]any{"name": column.Name, "plan": column.Plan.Name, "event_log_sha256": column.LogSHA256, "virtual_seconds": column.Result.VirtualSeconds, "devices": column.Result.Devices, "checkins": column.Result.CheckIns, "limits": column.Result.Limits, "answers": column.Sections()["answers"]}
+		of := map[string]any{"id": column.ID, "name": column.Name, "plan": column.Plan.Name, "event_log_sha256": column.LogSHA256, "virtual_seconds": column.Result.VirtualSeconds, "devices": column.Result.Devices, "checkins": column.Result.CheckIns, "limits": append([]report.Limit{}, column.Result.Limits...), "answers": column.Sections()["answers"]}
 		if column.Wire != nil {
 			of["wire"] = column.Wire.section()
 		}

@@ -143,7 +143,7 @@ func TestSideBySideListsOfOne(t *testing.T) {
 	other.Lives = slices.Clone(other.Lives)
 	life := &other.Lives[8]
 	life.Unlicensed, life.lack = true, &Lack{Unprotected: [6]time.Duration{protocol.WiFi: 9 * 24 * time.Hour}}
-	c = Compare(c.Columns[0], Column{"soon", c.Columns[1].Result, other.Answer(0)}, c.Columns[2])
+	c = Compare(c.Columns[0], Column{ID: "b", Name: "soon", Result: c.Columns[1].Result, Answers: other.Answer(0)}, c.Columns[2])
 	tables := map[string]report.Table{}
 	for _, x := range c.Story(lang.English, c.Columns[0].Population).Tables {
 		tables[x.Title] = x

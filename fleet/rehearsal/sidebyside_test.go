@@ -16,7 +16,7 @@ import (
 
 func column(name string, p *Played) Column {
 	a := p.Answer(0)
-	return Column{name, p.Result(a), a}
+	return Column{ID: name, Name: name, Result: p.Result(a), Answers: a}
 }
 
 // prompt is the invented story with the push certificate renewed at once.
