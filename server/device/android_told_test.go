@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -96,5 +97,11 @@ func TestAUTH27AndroidNotice(t *testing.T) {
 	}
 	if !ok || json.Unmarshal(payload, &n) != nil || n.Epoch != 2 || a.Authority.ChangedAt != changed {
 		t.Errorf("told %s at %s, changed %s", payload, a.Authority.ChangedAt, changed)
+	}
+	// It has heard of the change, and is told again as long as the seven days hold: a licence in a gap may have brought them later.
+	heard := regexp.MustCompile(`"epoch":[0-9]+`).ReplaceAll(m, []byte(`"epoch":2`))
+	says(heard, "c-heard")
+	if a.Authority.Notice == "" {
+		t.Errorf("it is not told again: %+v", a.Authority)
 	}
 }
