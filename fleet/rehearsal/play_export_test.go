@@ -110,7 +110,7 @@ func TestAUTH43ExportedRecord(t *testing.T) {
 		}
 	})
 	out := played(t, rehearsal.Config{Plan: quiet(t, 14), Population: pop})
-	if out.Removed != 2 || out.Violated != 0 || out.Lives[0].Enrolled || !out.Lives[2].Enrolled {
+	if out.Removed != 2 || out.Result(out.Answer(0)).Devices.Removed != 2 || out.Violated != 0 || out.Lives[0].Enrolled || !out.Lives[2].Enrolled {
 		t.Errorf("%d records removed, want 2; %v", out.Removed, out.Violations)
 	}
 }

@@ -26,6 +26,7 @@ func (p *Played) Result(a *Answers) *report.Result {
 	c.Started = c.Done + c.Failed + c.Refused
 	c.Offered = c.Started
 	p.countDevices(&r.Devices)
+	r.Devices.Removed = int(p.Removed)
 	r.Sections = map[string]any{"rehearsal": p.section(a)}
 	if moves := p.moves(); len(moves) > 0 {
 		at := func(hundredths int) float64 {

@@ -11,7 +11,7 @@ import (
 const briefRows = 12
 
 // Brief writes a story that is an answer and no run: headline, lead, its tables in aligned columns of at most 100 characters a
-// line, the last column broken where it must be, and charts, what happened and what was found, as [Summary]. Long tables are
+// line, the last column broken where it must be and long words cut in columns to be compared, and charts, what happened and what was found, as [Summary]. Long tables are
 // shortened, and say so; those in detail are left out. color uses ANSI sequences.
 func Brief(w io.Writer, r *Result, s *Story, color bool) error {
 	t := &terminal{words: s.Language, color: color, columns: columns(w)}
@@ -76,6 +76,9 @@ func (t *terminal) table(table Table) {
 		cells = slices.Insert(cells, 0, heads)
 	}
 	last := len(table.Columns) - 1
+	if table.Heads {
+		t.fit(cells, widths, numeric)
+	}
 	for _, row := range cells {
 		lead := " "
 		for j, text := range row {
@@ -99,4 +102,51 @@ func (t *terminal) table(table Table) {
 	if total := max(table.Total, len(table.Rows)); total > len(rows) {
 		t.paragraph("  ", t.words.Say("… and %d more.", total-len(rows)))
 	}
+}
+
+const leastWords = 12 // to which words of a column are cut
+
+// fit cuts the words of columns that are wider together than a line, the longest first. The first row is the headings; figures are
+// never cut.
+func (t *terminal) fit(cells [][]string, widths []int, numeric []bool) {
+	least := make([]int, len(widths))
+	for _, row := range cells[1:] {
+		for j, text := range row {
+			if n := utf8.RuneCountInString(text); numeric[j] {
+				least[j] = max(least[j], n)
+			}
+		}
+	}
+	over := -t.columns
+	for j := range widths {
+		over += 2 + widths[j]
+		least[j] = min(max(least[j], leastWords), widths[j])
+	}
+	for ; over > 0; over-- {
+		longest := 0
+		for j := range widths {
+			if widths[j]-least[j] > widths[longest]-least[longest] {
+				longest = j
+			}
+		}
+		if widths[longest] == least[longest] {
+			break
+		}
+		widths[longest]--
+	}
+	for _, row := range cells {
+		for j := range row {
+			row[j] = cut(row[j], widths[j])
+		}
+	}
+}
+
+// cut shortens text to so many characters, in its middle: names that are much alike differ at their ends.
+func cut(text string, most int) string {
+	long := []rune(text)
+	if len(long) <= most {
+		return text
+	}
+	tail := (most - 1) / 2
+	return string(long[:most-1-tail]) + "…" + string(long[len(long)-tail:])
 }

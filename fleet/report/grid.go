@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"rollcall/protocol"
 	"rollcall/protocol/lang"
@@ -199,7 +200,7 @@ func newGrid(l lang.Language, t Table, limit int) grid {
 			text, _ := cell(l, v)
 			_, isRule := v.(protocol.Rule)
 			fields[i] = field{Text: text, Numeric: g.Columns[i].Numeric, Rule: isRule && text != "–"}
-			if t.Columns[i].Whole {
+			if _, moment := v.(time.Time); moment || t.Columns[i].Whole {
 				fields[i].Class = "one"
 			}
 			if t.Columns[i].Bar {

@@ -77,3 +77,49 @@ func TestPageRules(t *testing.T) {
 		}
 	}
 }
+
+// Columns to be compared are not wider than the screen, whatever plans are called: words are cut in the middle, figures never.
+func TestBriefCutsLongNames(t *testing.T) {
+	long := "adding-Intune-with-a-certificate-that-comes-late-in-"
+	beside := Table{
+		Title: "Side by side", Heads: true, Columns: []Column{{Name: "What"}, {Name: long + "spring"}, {Name: long + "autumn"}},
+		Rows: [][]any{{strings.Repeat("devices that moved ", 5), 1234567, 7654321}, {"held", 17, nil}},
+	}
+	s := &Story{Headline: "x", Beside: beside, Until: time.Hour, Charts: []Chart{{Title: "Moved", Series: []Series{{Name: long + "spring", Points: []Point{{0, 1}}}}}}}
+	for _, columns := range []int{leastColumns, 80, 100} {
+		n := &narrowTerminal{columns: columns}
+		if err := Brief(n, &Result{Command: "rehearse", Verdict: OK}, s, false); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(n.String()) {
+			if got := utf8.RuneCountInString(strings.TrimRight(line, "\n")); got > columns {
+				t.Errorf("%d characters of %d: %s", got, columns, line)
+			}
+		}
+		for _, want := range []string{"1,234,567", "7,654,321", "spring", "autumn", "…"} {
+			if columns == leastColumns && (want == "spring" || want == "autumn") {
+				want = want[2:]
+			}
+			if !strings.Contains(n.String(), want) {
+				t.Errorf("no %q in %d columns:\n%s", want, columns, n)
+			}
+		}
+	}
+}
+
+// A moment does not break: half of it is another moment.
+func TestMomentsAreWhole(t *testing.T) {
+	g := newGrid(lang.Dutch, Table{Columns: []Column{{Name: "since"}}, Rows: [][]any{{time.Unix(0, 0)}}}, 1)
+	if g.Rows[0][0].Class != "one" {
+		t.Errorf("%+v; want it whole", g.Rows[0][0])
+	}
+}
+
+// Fewer devices enrolled than there were are explained by the records that the server removed.
+func TestRemovedRecordsAreTold(t *testing.T) {
+	for l, want := range map[lang.Language]string{lang.English: "59 of 60 devices enrolled, 1 record removed.", lang.Dutch: "59 van 60 apparaten ingeschreven, 1 record verwijderd."} {
+		if got := devicesInWords(l, &Result{Devices: Devices{Total: 60, Enrolled: 59, Removed: 1}}); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -63,6 +63,7 @@ type Devices struct {
 	MustEnrol    int                                `json:"must_enrol_again"`
 	Unlicensed   int                                `json:"unlicensed"`
 	NotModelled  int                                `json:"not_modelled"` // of a platform without a wire; in Total, not in Enrolled
+	Removed      int                                `json:"-"`            // records that the server itself removed: why fewer are enrolled at the end
 	ByPlatform   map[protocol.Platform]PlatformSize `json:"by_platform"`  // without LeftOut
 }
 

@@ -228,14 +228,13 @@ func (t *terminal) charts(s *Story) {
 			t.WriteString("  " + clean(c.Title) + "\n")
 		}
 		for _, x := range c.Series {
-			name := []rune(clean(x.Name))
-			name = name[:min(len(name), width)]
+			name := cut(clean(x.Name), width)
 			line, top := spark(&x, s, c.Kind, max(8, min(mostSpark, t.columns-width-6-scale)))
 			unit := ""
 			if c.Kind == Bars && units { // of a state the name says enough
 				unit = " " + clean(c.Unit)
 			}
-			t.WriteString("  " + string(name) + strings.Repeat(" ", width-len(name)) + "  " + line + "  " + t.in(faint, t.words.Say("to %s", t.words.Number(top))+unit) + "\n")
+			t.WriteString("  " + name + strings.Repeat(" ", width-utf8.RuneCountInString(name)) + "  " + line + "  " + t.in(faint, t.words.Say("to %s", t.words.Number(top))+unit) + "\n")
 		}
 	}
 }

@@ -106,6 +106,7 @@ func devicesInWords(l lang.Language, r *Result) string {
 		n    int
 		what lang.Key
 	}{
+		{d.Removed, lang.Key("%d {record|records} removed")},
 		{d.Enrolling, lang.Key("%d not enrolled yet")},
 		{d.LeftOut, lang.Key("%d left out")},
 		{d.Moved, lang.Key("%d moved")},
