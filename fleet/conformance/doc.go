@@ -6,24 +6,28 @@
 // Start with [Run], [JudgeDevice] and [List]. A [Statement] is a promise with an id, where it comes from, why it matters, how
 // it is asked and how to keep it; its check runs exchanges and ends with pass, fail (with the exchange that decided), or
 // not applicable (with the reason). What could not be asked, because there was no answer or the way to the question was
-// barred, is told as such and is neither; a part of a statement that cannot be asked here is told beside its outcome. One file
-// holds one kind of statement. Of servers: profile.go, scep.go, renewalreq.go, identity.go, enrolling.go, checkin.go, commands.go,
-// ade.go, renewal.go, push.go, gap.go and lapse.go with pushcert.go. Of servers of Android devices: android_enrol.go, android_checkin.go, android_push.go
-// and android_leave.go, asked by the devices of droid.go, whose identities come by
-// droid_identity.go. Of servers of Windows devices: windows_discover.go, windows_enrol.go, windows_package.go,
-// windows_document.go, windows_session.go, windows_profiles.go, windows_leave.go, windows_push.go and windows_later.go, asked by the devices of pc.go and
-// pc_talk.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
-// device.go, offer.go, declare.go, issuer.go and trial.go. Of Windows devices: device_windows_enrol.go, device_windows_commands.go and device_windows_later.go, at the
-// desk of desk.go and device_host.go. Of Android devices: device_android_checks.go, device_android_later.go and device_android_away.go, at the booth of booth.go.
+// barred, is told as such and is neither; a part of a statement that cannot be asked here is told beside its outcome.
+//
+// One file holds one kind of statement, and some files hold the devices and judges that ask them:
+//
+//	of servers               profile, scep, renewalreq, identity, enrolling, checkin, commands, ade, renewal, push, lapse; gap with pushcert
+//	of servers of Android    android_enrol, android_checkin, android_push, android_leave; asked by droid, with the identities of droid_identity
+//	of servers of Windows    windows_discover, _enrol, _package, _document, _session, _profiles, _leave, _push, _later; asked by pc and pc_talk
+//	of Apple's devices       device_enrol, device_commands; asked by the judge of device, offer, declare, issuer and trial
+//	of Windows devices       device_windows_enrol, _commands, _later; asked by desk and device_host
+//	of Android devices       device_android_checks, _later, _away; asked by booth
+//
+// A file later.go, android_later.go and so on holds what a run cannot ask yet, and says what it would take.
 //
 // The judge reads what devices say by a reader of its own (plist.go) and holds it against Apple's schema (schema.go), so that
 // one wrong idea of ours does not judge itself; CMS is that of package certs on both sides, which fleet/interop tries with
 // other people's. What it says to them is written by protocol/apple and certs.
 //
 // A run is bounded in time, whatever the server does: each request, each check and the whole have their limits. At its end
-// every device that it enrolled checks out, by whichever of its identities the server holds for its own, and the administrator's step forget, where there is one, removes it; the
-// server's other devices are listed before and after, and what changed on them is told. A device that was judged is taken
-// out by command, or by who holds it; where that fails, it is told.
+// every device that it enrolled checks out, with whichever of its identities the server takes for its own, and is then removed
+// by the administrator's step forget, where there is one. The server's other devices are listed before and after, and what
+// changed on them is told. A device that was judged is taken out of management by command, or by the person who holds it;
+// where that fails, the report says so.
 //
 // # Checks that can fail
 //

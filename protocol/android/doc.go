@@ -36,11 +36,12 @@
 // ATTESTATION_REVOKED, ATTESTATION_WRONG_CHALLENGE or ATTESTATION_SOFTWARE_LEVEL. The certificate is then for that key alone: a request
 // with another is refused like one with a wrong challenge.
 //
-// 4. The device makes a key, unless it has one that was attested, and a PKCS #10 request with the subject of the [Offer] and gets its certificate. Method est: POST
-// URL/simpleenroll, Content-Type application/pkcs10, the request in base64, HTTP Basic authentication with the member device of the
-// [EnrollAnswer] and the challenge (RFC 7030, section 4.2). A challenge is for one request: one that got no answer is sent again to the
-// byte. EST refuses in a line of text, a wrong challenge and another common name than the offer's with 403. Method scep: RFC 8894 with the challenge as challengePassword and
-// the subject of the offer, and RenewalReq for a renewal; a challenge for another name, and a renewal before its time, are FAILURE.
+// 4. The device makes a key, unless it has an attested one, and a PKCS #10 request with the subject of the [Offer], and gets its
+// certificate by the method that the offer names. Method est: POST URL/simpleenroll, Content-Type application/pkcs10, the request in
+// base64, HTTP Basic authentication with the member device of the [EnrollAnswer] and the challenge (RFC 7030, section 4.2). A challenge is
+// for one request: if that got no answer, the same bytes are sent again. EST refuses with a line of text; the status is 403 for a wrong
+// challenge and for a common name other than the offer's. Method scep: RFC 8894 with the challenge as challengePassword and the subject of
+// the offer, and RenewalReq for a renewal; a challenge for another name, and a renewal before its time, are FAILURE.
 //
 // 5. POST /android/v1/checkin, reason ENROLLED. Round 1 brings a whole [StatusReport], and push where the device can be woken: of what
 // the device is, the server keeps what is said here. The answer brings the first policy. Round 2 says what became of it, and with its
@@ -52,8 +53,8 @@
 // the state of the last answer, PROVISIONING before any), round 1 also what it owes: results, and push when that is another one. The
 // [CheckInAnswer] to round 1 brings the policy where what the device keeps to is not the right one, by its name, its version or its
 // profiles (one is missing, has failed, is there in another version or twice, or nobody knows it); a device that has none says neither name
-// nor version. A version that was not given to the device counts for nothing. The answer brings commands, and the request to renew. The device does all that and says in the next
-// round what came of it: a status for each profile of the policy, a [Result] for each command. REQUEST_DEVICE_INFO asks for a whole status
+// nor version. A version that was not given to the device counts for nothing. The answer also brings commands, and the request to
+// renew. The device does all that and says in the next round what came of it: a status for each profile of the policy, a [Result] for each command. REQUEST_DEVICE_INFO asks for a whole status
 // report there; no other is owed. complete:true ends the check-in; only with it does a device move from one authority to another. At most
 // 16 rounds.
 //
@@ -63,9 +64,10 @@
 // The device keeps the names of the commands that it carried out, a thousand at least, and reports one that comes again without
 // carrying it out again. createTime is when it was ordered. A command past its expireTime is not carried out: EXPIRED.
 //
-// A policy is whole, never a difference, and has a higher version than any before, up to the largest of 64 bits. Of what it lists, the device changes what differs. A profile that is not listed any more leaves,
-// but for those of family configuration, which stay (AUTH-55). One with removeAfter goes at that time, at once where it is past, the
-// device drops it by itself (AUTH-27), and it is not installed anew. What has left is not reported any more. A policy whose signature is
+// A policy is whole, never a difference, and has a higher version than any before, up to the largest of 64 bits. Of what it lists,
+// the device changes what differs. A profile that is not listed any more leaves, except those of family configuration, which stay
+// (AUTH-55). The device drops a profile with removeAfter by itself at that time, or at once if it is past, and does not install it
+// anew (AUTH-27). What has left is not reported any more. A policy whose signature is
 // wrong, or whose version is below the one in force, is not applied. WIPE and RELINQUISH_OWNERSHIP are carried out only with an [Order]
 // in order, and after their result was taken: no further round follows, and no good-bye.
 //
@@ -106,8 +108,8 @@
 //
 // Renew in an answer asks for a renewal in the last 42 days of the certificate, by the method that its [Offer] names, for a new key. Method
 // est: POST URL/simplereenroll over mutual TLS with the certificate in use, with its subject or that of the offer. Method scep, which is
-// offered only to who came by it with an RSA key: a RenewalReq that the certificate in use signs, with its subject. The old certificate holds until the new one was used once (AUTH-41); then it gets 403. The
-// device takes a certificate only for its own key, with the subject that it has, and signed by one of the identity keys. The common name
+// offered only to a device that enrolled by it with an RSA key: a RenewalReq that the certificate in use signs, with its subject. The
+// old certificate holds until the new one was used once (AUTH-41); then it gets 403. The device takes a certificate only for its own key, with the subject that it has, and signed by one of the identity keys. The common name
 // of a subject is the device's name, its organizational unit the enrolment, whatever the request says: a server that was restored from a
 // backup knows by it whether the certificate is of the enrolment that it knows (HST-101).
 //

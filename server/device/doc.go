@@ -24,16 +24,17 @@
 // /android/v1/checkin and /android/v1/unenroll, EST below /.well-known/est. [Handler.Provisioning] writes their QR codes. A round of a
 // check-in is one decision of delivery's with a Batch; what a document says to Android, package server/policy knows, and package
 // protocol/android makes one policy of them. A device is enrolled when it has applied its first policy; it moves with the round that ends a
-// check-in. A steady round is decided afresh when it comes again; any other gets its bytes again (AND-073). What the device of a connection says for
-// the third time, of itself and unchanged, is not read again, and where neither it nor the world has changed since its answer is what it
-// was: BenchmarkAndroid says what that is worth.
+// check-in. A steady round is decided afresh when it comes again; any other gets its bytes again (AND-073). When a device says the
+// same of itself for the third time on one connection, the bytes are not parsed again; and while neither the device nor the world
+// has changed, its answer is the previous one. BenchmarkAndroid shows what that is worth.
 //
 // # The notice
 //
-// A machine that asks by the header Rollcall-Authority is told in the same who manages it, since when and by which rule.
-//
-// Of a change of authority a device hears with any answer, by the header Rollcall-Notice (package protocol/apple). It is
+// Any answer may tell a device of a change of authority, in the header Rollcall-Notice (package protocol/apple). The notice is
 // signed with a key of the server's own, whose certificate is in the enrolment profile.
+//
+// A request with the header Rollcall-Authority asks who manages the device, since when and by which rule; the answer says so in a
+// header of the same name.
 //
 // # What a device never hears
 //
@@ -41,8 +42,8 @@
 // package answers a device with one of them, whatever went wrong (APL-094, HST-027): nobody can lose a fleet by a mistake
 // here. Retiring a device is a command like any other; where an administrator orders that a device be dropped instead, the
 // command's place in its queue is taken by the 403 with that body, and by nothing else. With each answer by which a device is to
-// leave goes the header Rollcall-Order, signed for that device under that identity: a real machine believes no other. The one 410 there is answers UserAuthenticate, where it says that
-// this user is not managed (APL-038).
+// leave goes the header Rollcall-Order, signed for that device under that identity: a real machine believes no other. There is one
+// 410: it answers UserAuthenticate, where it says that this user is not managed (APL-038).
 //
 // Android's protocol has answers of its own. 401 is no end there, and 410 is one only with an order that is signed for this device in this
 // enrolment, which an administrator's order alone brings.
