@@ -99,3 +99,18 @@ func TestAUTH38ChangedBeforeTheExport(t *testing.T) {
 		t.Errorf("%d users have nothing assigned and %v had it late, want the 6 who got a licence", out.Unassigned, out.Late)
 	}
 }
+
+// A user who stays under Basic Mobility and Security gets no other authority, though the device registers anew: nothing is late, even where
+// nothing was ever assigned (AUTH-38).
+func TestAUTH38NobodyElseManages(t *testing.T) {
+	p := parsed(t, `until: 3d
+tenant: {authority: office365, units: 100, gap: {on_coexistence: false}}
+population: {already: {ios: 5, windows: 5}, licences: {basic: 100}}
+timeline: [{at: 1d, authority: {set: coexistence}}]
+`)
+	out := played(t, rehearsal.Config{Plan: p})
+	anew := out.Answer(0).All.Reregistered
+	if anew == 0 || out.Unassigned != 0 || len(out.Late) != 0 {
+		t.Errorf("%d registered anew, %d users have nothing assigned, %v had it late; want some, and none late", anew, out.Unassigned, out.Late)
+	}
+}
