@@ -35,6 +35,7 @@ type folder struct {
 	lock *lock
 	lent bool // root has it, and it is another user's: what stands in it gets nothing done that this user may not do
 	disk medium
+	made []string // by taking it, innermost first: nothing of it was there before
 }
 
 // A medium is how a folder has the system keep what it is given.
@@ -49,6 +50,7 @@ var systems = medium{(*os.File).Sync, rename, SyncFolder}
 
 // takeFolder makes the folder where there is none, and takes it.
 func takeFolder(dir string) (*folder, error) {
+	made := missing(filepath.Join(dir, lockFile))
 	err := ownFolder(dir)
 	if err == nil {
 		err = privateFolder(dir)
@@ -67,7 +69,18 @@ func takeFolder(dir string) (*folder, error) {
 	if lock == nil {
 		return nil, fmt.Errorf("%w (%s, process %s): stop it first, or give another folder by --state", ErrRuns, dir, pid)
 	}
-	return &folder{dir, lock, lent(dir), systems}, nil
+	return &folder{dir, lock, lent(dir), systems, made}, nil
+}
+
+// missing lists what there is not on the way to a file, and the file, innermost first.
+func missing(name string) (list []string) {
+	for {
+		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+			return list
+		}
+		list = append(list, name)
+		name = filepath.Dir(name)
+	}
 }
 
 // errNotOwn is that a folder was there before any agent.
@@ -95,8 +108,25 @@ func ownFolder(dir string) error {
 	return nil
 }
 
-// close gives the folder back.
-func (f *folder) close() error { return errors.Join(f.giveBack(), f.lock.Close()) }
+// close gives the folder back. Where nothing came of taking it, nothing of it stays.
+func (f *folder) close() error {
+	err := f.giveBack()
+	if list, no := os.ReadDir(f.dir); no != nil || len(list) != 1 { // the lock alone
+		f.made = nil
+	}
+	for _, name := range f.made {
+		if os.Remove(name) != nil {
+			break // on Windows the lock is removed once it is closed
+		}
+		f.made = f.made[1:]
+	}
+	err = errors.Join(err, f.lock.Close())
+	for _, name := range f.made {
+		_ = os.Remove(name) // unless somebody has put something there
+	}
+	f.made = nil
+	return err
+}
 
 // giveBack gives what root wrote to the user whose the folder is: the agent that the system runs is not root.
 func (f *folder) giveBack() error {

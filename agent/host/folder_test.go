@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -329,4 +331,71 @@ func FuzzReadState(f *testing.F) {
 		}
 		_, _ = Read(dir, protocol.Time(1).Time(), Facts{}) // does not panic
 	})
+}
+
+// Where nothing came of taking a folder, nothing is there that was not; where something did, it stays.
+func TestHST121WhatCameToNothingLeavesNothing(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before, during []string
+		after          []string
+	}{
+		"no folder":             {nil, nil, nil},
+		"an empty folder":       {[]string{"a/state/"}, nil, []string{"a", "a/state"}},
+		"a lock of before":      {[]string{"a/state/", "a/state/lock"}, nil, []string{"a", "a/state", "a/state/lock"}},
+		"a journal":             {nil, []string{"a/state/journal.jsonl"}, []string{"a", "a/state", "a/state/journal.jsonl", "a/state/lock"}},
+		"something beside it":   {nil, []string{"a/other"}, []string{"a", "a/other"}},
+		"a folder with a state": {[]string{"a/state/", "a/state/agent.json"}, nil, []string{"a", "a/state", "a/state/agent.json", "a/state/lock"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			put := func(names []string) {
+				for _, name := range names {
+					at := filepath.Join(root, filepath.FromSlash(name))
+					err := os.MkdirAll(filepath.Dir(at), 0o700)
+					if strings.HasSuffix(name, "/") {
+						err = os.MkdirAll(at, 0o700)
+					} else if err == nil {
+						err = os.WriteFile(at, nil, 0o600)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			put(tt.before)
+			f, err := takeFolder(filepath.Join(root, "a", "state"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(tt.during)
+			if err := f.close(); err != nil {
+				t.Error(err)
+			}
+			var after []string
+			err = fs.WalkDir(os.DirFS(root), ".", func(name string, _ fs.DirEntry, err error) error {
+				if name != "." {
+					after = append(after, name)
+				}
+				return err
+			})
+			if err != nil || !slices.Equal(after, tt.after) {
+				t.Errorf("after it there is %q, want %q (%v)", after, tt.after, err)
+			}
+		})
+	}
+}
+
+// A lock that was taken away while somebody waited to take it is none: whoever comes next has another (HST-121).
+func TestHST121ALockThatIsTakenAway(t *testing.T) {
+	f := take(t)
+	name := f.path(lockFile)
+	if err := os.Rename(name, name+".gone"); err != nil {
+		t.Skip("this system does not let a file go that is open: ", err)
+	}
+	if isAt(f.lock.file, name) {
+		t.Error("a file is taken for that of a name that there is not")
+	}
+	if err := os.WriteFile(name, nil, 0o600); err != nil || isAt(f.lock.file, name) {
+		t.Error("a file is taken for another of its name", err)
+	}
 }

@@ -22,6 +22,10 @@ func hold(name string) (l *lock, pid string, err error) {
 		return nil, "", err
 	}
 	ok, err := TryLock(f)
+	if ok && err == nil && !isAt(f, name) { // who had it has just taken it away
+		f.Close()
+		return hold(name)
+	}
 	if err != nil || !ok {
 		text, _ := os.ReadFile(name)
 		f.Close()
@@ -31,6 +35,13 @@ func hold(name string) (l *lock, pid string, err error) {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return &lock{f}, "", nil
+}
+
+// isAt tells whether a file is still the one of its name.
+func isAt(f *os.File, name string) bool {
+	mine, err := f.Stat()
+	there, no := os.Lstat(name)
+	return err == nil && no == nil && os.SameFile(mine, there)
 }
 
 // machineRuns is that a process is the agent of this machine already.
