@@ -47,6 +47,7 @@ type step struct {
 
 	later    string               // the authority that brings the profile to devices, where the present one does not
 	misnamed []authority.Misnamed // what it finds there then
+	empty    []string             // groups that get the profile, and that nobody is in
 	removes  int                  // profiles of the present one that a licence then takes from devices, whatever they are called
 }
 
@@ -215,6 +216,9 @@ func (p *Preview) warn(step *step) {
 	if step.removes > 0 {
 		say(protocol.RuleNamesake, "once the authority is %s, a device moves by its user's licence, and at that check-in its profiles of %s (the tenant has %d) leave it, whatever they are called (AUTH-23): the same name and family matters only where the authority of the tenant itself changes",
 			step.later, p.Before.Authority, step.removes)
+	}
+	for _, g := range step.empty {
+		say(protocol.RulePreview, "nobody is in the group %q: who is added to it gets the profile then", g)
 	}
 	p.sayMisnamed(step)
 	if p.Prompts > 0 {

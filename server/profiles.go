@@ -192,7 +192,7 @@ func (s *Server) planProfile(ctx context.Context, now protocol.Time, content *st
 	if err != nil {
 		return nil, err
 	}
-	step := step{what: c.what}
+	step := step{what: c.what, empty: empty(next, c.Assign)}
 	if p.Unprotected > 0 {
 		before, err := s.look(ctx, now, content, content)
 		if err != nil {
@@ -217,6 +217,16 @@ func (s *Server) planProfile(ctx context.Context, now protocol.Time, content *st
 	}
 	p.finish(next, &step)
 	return p, nil
+}
+
+// empty lists the groups of assignments that nobody is in.
+func empty(c *store.Content, list []store.Assignment) (groups []string) {
+	for _, x := range list {
+		if !slices.ContainsFunc(c.Users, func(u store.User) bool { return !u.Removed && slices.Contains(u.Groups, x.Group) }) {
+			groups = append(groups, x.Group)
+		}
+	}
+	return groups
 }
 
 // profilesOf counts a's profiles, whatever their versions.
