@@ -29,7 +29,7 @@
 // [Host.Run] keeps a stream of package courier to the push service of its server, at the port of the same host that the server's answers
 // name (wake.Header), or where [Join.Courier] says, with the same trust. It polls all the same: a push may be lost. After each
 // conversation a stream whose own address has left the machine is made anew, and so is one that waits while the server can be reached.
-// A push is followed at once, and the next a second later at the earliest; five that brought nothing are followed by one in twenty seconds,
+// A push is followed at once, and the next a second later at the earliest; sixty that brought nothing are followed by one in five seconds,
 // until one brings a command: a push service without measure keeps no machine busy (HST-120).
 // A machine that starts checks in at once; an Android device that was away past its time spreads that over five minutes (AND-082).
 //

@@ -3,9 +3,9 @@ package host
 import "time"
 
 const (
-	apart = time.Second      // from the end of one conversation that a push asked for to the next
-	spare = 5                // of them in a row may bring nothing
-	earns = 20 * time.Second // until there is one more
+	apart = time.Second     // from the end of one conversation that a push asked for to the next
+	spare = 60              // of them in a row may bring nothing, as where a laboratory steps its clock again and again
+	earns = 5 * time.Second // until there is one more
 )
 
 // A pace holds apart the conversations that pushes ask for, so that pushes without end do not make conversations without end (HST-120). The
