@@ -32,13 +32,13 @@ says, is installed --as-root. On macOS and Windows it is root and LocalSystem.`,
 					return err
 				}
 			}
-			if s.Program == "" {
-				if s.Program, err = os.Executable(); err == nil {
-					s.Program, err = filepath.EvalSymlinks(s.Program)
-				}
-				if err != nil {
-					return err
-				}
+			if s.Program != "" {
+				s.Program, err = filepath.Abs(s.Program)
+			} else if s.Program, err = os.Executable(); err == nil {
+				s.Program, err = filepath.EvalSymlinks(s.Program)
+			}
+			if err != nil {
+				return err
 			}
 			name, text, err := s.Definition(runtime.GOOS)
 			if err != nil {

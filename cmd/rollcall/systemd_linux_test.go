@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +21,10 @@ import (
 
 // The real service on a real systemd: it is installed, starts, is locked, restarted, killed and started again, comes back after a reboot as
 // the device that it was, and is taken away.
-func TestServiceOnSystemd(t *testing.T) {
+func TestServiceOnSystemd(t *testing.T) { onSystemd(t, "systemctl", tellService) }
+
+// onSystemd tells a story of a machine whose first process is systemd, where there is this program and the system lets one be made.
+func onSystemd(t *testing.T, program string, tell func(*systemdMachine)) {
 	attr := &syscall.SysProcAttr{ // systemd makes users of its own
 		UidMappings: []syscall.SysProcIDMap{{Size: 1 << 16}}, GidMappings: []syscall.SysProcIDMap{{Size: 1 << 16}}, GidMappingsEnableSetgroups: true,
 	}
@@ -33,7 +35,10 @@ func TestServiceOnSystemd(t *testing.T) {
 		}
 		attr.UseCgroupFD, attr.CgroupFD = true, int(group.Fd())
 	}
-	inNamespaces(t, "systemctl", attr, tellService)
+	if _, err := exec.LookPath(program); err != nil {
+		t.Skip(err)
+	}
+	inNamespaces(t, "systemctl", attr, func(t *testing.T) { tell(newSystemdMachine(t)) })
 }
 
 // newControlGroup makes a control group (version 2) below this process's, which is to be the root of a machine's.
@@ -99,14 +104,105 @@ exec env -i container=test PATH=/usr/local/bin:/usr/sbin:/usr/bin /lib/systemd/s
 // haltSignal has systemd stop everything and end (systemd(1), SIGRTMIN+3).
 const haltSignal = syscall.Signal(34 + 3)
 
-// A systemdMachine is a machine whose first process is systemd.
+// A systemdMachine is a machine whose first process is systemd, and a server beside it.
 type systemdMachine struct {
 	t     *testing.T
 	tree  string
 	init  *exec.Cmd
 	said  bytes.Buffer
 	ended chan error
+
+	rollcall string         // the server's program
+	data     string         // and folder
+	audited  *bufio.Scanner // what rollcall audit --follow tells
 }
+
+// newSystemdMachine makes a machine, as yet without power, and has a server serve.
+func newSystemdMachine(t *testing.T) *systemdMachine {
+	rollcall, err := exec.LookPath("rollcall")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &systemdMachine{t: t, tree: t.TempDir(), rollcall: rollcall, data: t.TempDir()}
+	t.Cleanup(func() { exec.Command("umount", "-R", "-l", m.tree).Run() }) // what is mounted is nowhere else
+	if out, err := exec.Command("sh", "-c", furnish, "furnish", m.tree, rollcall).CombinedOutput(); err != nil {
+		fmt.Printf("%s%.200q\n", noCampus, out)
+		t.SkipNow()
+	}
+	ready := m.follow("serve", "--listen", besideAddress, "--courier", "127.0.0.1:8444", "--json")
+	ready.Scan()
+	go func() {
+		for ready.Scan() {
+		}
+	}()
+	m.audited = m.follow("audit", "--follow")
+	m.ask("users", "add", "ada@example.org", "--intune")
+	return m
+}
+
+// besideAddress is where the server beside the machine listens.
+const besideAddress = "127.0.0.1:8443"
+
+func (m *systemdMachine) server(args ...string) *exec.Cmd {
+	cmd := exec.Command(m.rollcall, append(args, "--data", m.data)...)
+	cmd.Env, cmd.Stderr = append(os.Environ(), "ROLLCALL_SERVER=https://"+besideAddress), os.Stderr
+	return cmd
+}
+
+// follow runs a command of the server's until the test ends, and reads its lines.
+func (m *systemdMachine) follow(args ...string) *bufio.Scanner {
+	m.t.Helper()
+	cmd := m.server(args...)
+	lines, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() })
+	return bufio.NewScanner(lines)
+}
+
+func (m *systemdMachine) ask(args ...string) string {
+	m.t.Helper()
+	out, err := m.server(args...).Output()
+	if err != nil {
+		m.t.Fatalf("rollcall %q: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// enrols has the machine managed, and its service started.
+func (m *systemdMachine) enrols() {
+	m.t.Helper()
+	line := m.ask("users", "invite", "ada@example.org", "--for", "agent")
+	if says := m.must(line); !strings.Contains(says, "the system keeps it so") {
+		m.t.Fatalf("enroll says %s\n%s", says, m.journal())
+	}
+}
+
+// locked is that the machine's agent is awake, and acknowledges a lock.
+func (m *systemdMachine) locked() {
+	m.t.Helper()
+	m.until("rollcall agent status | grep -q 'by a stream of .*, up for'")
+	m.ask("devices", "lock", m.must("uname -n"))
+	for m.audited.Scan() {
+		if strings.Contains(m.audited.Text(), "DeviceLock: Acknowledged") {
+			return
+		}
+	}
+	m.t.Fatal("the journal ended, and no lock was acknowledged")
+}
+
+// udid is the device that the machine is.
+func (m *systemdMachine) udid() string {
+	m.t.Helper()
+	return m.must("rollcall agent status --json | grep -o '\"udid\":\"[^\"]*'")
+}
+
+// act begins a part of the story.
+func (m *systemdMachine) act(name string) { m.t.Logf("%s %s", time.Now().Format("05.000"), name) }
 
 func (m *systemdMachine) boot() {
 	m.t.Helper()
@@ -168,69 +264,32 @@ func (m *systemdMachine) shows(property string) string {
 	return m.must("systemctl show --value -p " + property + " rollcall-agent")
 }
 
-func tellService(t *testing.T) {
-	rollcall, err := exec.LookPath("rollcall")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &systemdMachine{t: t, tree: t.TempDir()}
-	t.Cleanup(func() { exec.Command("umount", "-R", "-l", m.tree).Run() }) // what is mounted is nowhere else
-	if out, err := exec.Command("sh", "-c", furnish, "furnish", m.tree, rollcall).CombinedOutput(); err != nil {
-		fmt.Printf("%s%.200q\n", noCampus, out)
-		t.SkipNow()
-	}
-	act := func(name string) { t.Logf("%s %s", time.Now().Format("05.000"), name) }
-	act("a machine boots, and a server serves")
+func tellService(m *systemdMachine) {
+	t := m.t
+	m.act("a machine boots")
 	m.boot()
-	const address = "127.0.0.1:8443"
-	data := t.TempDir()
-	server := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(rollcall, append(args, "--data", data)...)
-		cmd.Env, cmd.Stderr = append(os.Environ(), "ROLLCALL_SERVER=https://"+address), os.Stderr
-		return cmd
-	}
-	serve := server("serve", "--listen", address, "--courier", "127.0.0.1:8444", "--json")
-	ready, err := serve.StdoutPipe()
-	if err == nil {
-		err = serve.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { serve.Process.Signal(os.Interrupt); serve.Wait() })
-	bufio.NewReader(ready).ReadBytes('\n')
-	go io.Copy(io.Discard, ready)
-	ask := func(args ...string) string {
-		t.Helper()
-		out, err := server(args...).Output()
-		if err != nil {
-			t.Fatalf("rollcall %q: %v: %s", args, err, out)
+
+	m.act("what cannot be installed leaves nothing, and says why")
+	const units = "/etc/systemd/system"
+	for command, words := range map[string]string{
+		"setpriv --reuid 1000 --clear-groups rollcall agent install":                                       "is for root (sudo)",
+		"rollcall agent install --program /nowhere/rollcall":                                               "/nowhere/rollcall is no program",
+		"rollcall agent install --program /etc":                                                            "/etc is no program",
+		"rollcall agent install --program /etc/passwd":                                                     "/etc/passwd is no program",
+		"cd /usr/bin; umask 077; printf x >own; chmod 700 own; rollcall agent install --program own":       "chmod a+rx /usr/bin/own",
+		"unshare -m sh -c 'mount --bind /etc /etc; mount -o remount,bind,ro /etc; rollcall agent install'": "read-only file system: see what --print shows",
+		"unshare -m sh -c 'mount -t tmpfs -o size=4k full " + units + "; yes >" + units + "/full; rollcall agent install; ls " + units + "' 2>&1 | tr '\n' ' '; false": "no space left on device: see what --print shows, and put it where this system has its units full",
+		"unshare -m sh -c 'mount -t tmpfs no /run; rollcall agent install'":                                                                                            "systemctl daemon-reload: exit status 1",
+		"ln -s /dev/null " + units + "/rollcall-agent.service; rollcall agent install; s=$?; rm " + units + "/rollcall-agent.service; exit $s":                         "is masked: systemctl unmask rollcall-agent.service",
+	} {
+		m.refuses(words, command)
+		if left := m.must("find /etc/systemd -name 'rollcall*'"); left != "" {
+			t.Errorf("%s: it leaves %s", command, left)
+			m.must("rm -f " + left)
 		}
-		return strings.TrimSpace(string(out))
-	}
-	audit := server("audit", "--follow")
-	lines, err := audit.StdoutPipe()
-	if err == nil {
-		err = audit.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { audit.Process.Signal(os.Interrupt); audit.Wait() })
-	journal := bufio.NewScanner(lines)
-	locked := func() {
-		t.Helper()
-		m.until("rollcall agent status | grep -q 'by a stream of .*, up for'")
-		ask("devices", "lock", m.must("uname -n"))
-		for journal.Scan() {
-			if strings.Contains(journal.Text(), "DeviceLock: Acknowledged") {
-				return
-			}
-		}
-		t.Fatal("the journal ended, and no lock was acknowledged")
 	}
 
-	act("the agent is installed, enrols, and is locked")
+	m.act("the agent is installed, enrols, and is locked")
 	if says := m.must("rollcall agent install"); !strings.Contains(says, "once it is enrolled") {
 		t.Errorf("install says %q", says)
 	}
@@ -238,17 +297,9 @@ func tellService(t *testing.T) {
 	if is := m.shows("ActiveState"); is != "inactive" {
 		t.Errorf("nobody manages the machine, and its agent is %s", is)
 	}
-	ask("users", "add", "ada@example.org", "--intune")
-	enrols := func() {
-		t.Helper()
-		line := ask("users", "invite", "ada@example.org", "--for", "agent")
-		if says := m.must(line); !strings.Contains(says, "the system keeps it so") {
-			t.Fatalf("enroll says %s\n%s", says, m.journal())
-		}
-	}
-	enrols()
-	locked()
-	udid := m.must("rollcall agent status --json | grep -o '\"udid\":\"[^\"]*'")
+	m.enrols()
+	m.locked()
+	udid := m.udid()
 	pid := m.shows("MainPID")
 	if user := m.must("ps -o uid= -p " + pid); strings.TrimSpace(user) == "0" {
 		t.Error("the agent is root")
@@ -265,49 +316,49 @@ func tellService(t *testing.T) {
 		t.Errorf("doctor: %v: %s", err, says)
 	}
 
-	act("it is restarted, and killed")
+	m.act("it is restarted, and killed")
 	m.must("mkdir -p /run/systemd/system/rollcall-agent.service.d && printf '[Service]\\nRestartSec=100ms\\n' >/run/systemd/system/rollcall-agent.service.d/soon.conf && systemctl daemon-reload")
 	m.must("systemctl restart rollcall-agent")
-	locked()
+	m.locked()
 	pid = m.shows("MainPID")
 	m.must("kill -9 " + pid)
 	m.until("[ $(systemctl show --value -p NRestarts rollcall-agent) = 1 ] && systemctl is-active --quiet rollcall-agent")
-	locked()
+	m.locked()
 	if again := m.shows("MainPID"); again == pid {
 		t.Errorf("the agent that was killed runs: %s", again)
 	}
 
-	act("the machine is started anew")
+	m.act("the machine is started anew")
 	m.halt()
 	m.boot()
-	locked()
-	if is := m.must("rollcall agent status --json | grep -o '\"udid\":\"[^\"]*'"); is != udid {
+	m.locked()
+	if is := m.udid(); is != udid {
 		t.Errorf("it was %s and is %s", udid, is)
 	}
 	if log := m.must("journalctl --no-pager -u rollcall-agent"); !strings.Contains(log, "wake-ups come by a stream now") {
 		t.Errorf("the system's log has\n%s", log)
 	}
 
-	act("its service fails too often, and starts when the machine enrols anew")
+	m.act("its service fails too often, and starts when the machine enrols anew")
 	m.must("mkdir -p /run/systemd/system/rollcall-agent.service.d && printf '[Service]\\nRestartSec=0\\n' >/run/systemd/system/rollcall-agent.service.d/soon.conf && systemctl daemon-reload")
 	for m.shows("ActiveState") != "failed" {
 		m.run("systemctl kill -s KILL rollcall-agent")
 	}
 	m.refuses("too quickly", "systemctl start rollcall-agent; systemctl status rollcall-agent")
 	m.must("rollcall agent unenroll")
-	enrols()
-	locked()
+	m.enrols()
+	m.locked()
 
-	act("its service is taken away, and installed again")
+	m.act("its service is taken away, and installed again")
 	if says := m.must("rollcall agent uninstall"); !strings.Contains(says, "still managed until rollcall agent unenroll") {
 		t.Errorf("uninstall says %q", says)
 	}
 	if says := m.must("rollcall agent install"); !strings.Contains(says, "has started it") {
 		t.Errorf("install says %q", says)
 	}
-	locked()
+	m.locked()
 
-	act("it leaves, and nothing of the service is left")
+	m.act("it leaves, and nothing of the service is left")
 	m.must("rollcall agent unenroll")
 	m.must("rollcall agent uninstall")
 	m.refuses("no service "+daemon.Name+" is installed", "rollcall agent uninstall")

@@ -37,19 +37,15 @@ func systemctl(args ...string) error {
 	return nil
 }
 
-// manager opens the system's service manager for s.
-func (s *Service) manager() (service.Service, error) {
-	_, text, err := s.Definition(runtime.GOOS)
-	if err != nil {
-		return nil, err
-	}
-	return newManager(&service.Config{
+// config is s as the library has the system know it; systemd knows it by [writeUnit].
+func (s *Service) config(text string) *service.Config {
+	return &service.Config{
 		Name: Name, DisplayName: title, Description: description, Executable: s.Program, Arguments: s.arguments(),
 		Option: service.KeyValue{
-			"SystemdScript": text, "LaunchdConfig": text,
+			"LaunchdConfig":    text,
 			"DelayedAutoStart": true, "OnFailure": "restart", "OnFailureDelayDuration": restartAfter,
 		},
-	})
+	}
 }
 
 func newManager(c *service.Config) (service.Service, error) {
@@ -65,25 +61,64 @@ func newManager(c *service.Config) (service.Service, error) {
 // Install has the system start the agent at each boot, and now where start says so. The service of a package that is just this one is
 // enabled; before another one goes this one. It returns what starts the agent, as [Service.Definition] names it.
 func (s *Service) Install(start bool) (name string, err error) {
-	m, err := s.manager()
+	name, text, err := s.Definition(runtime.GOOS)
 	if err != nil {
 		return "", err
 	}
-	name, _, _ = s.Definition(runtime.GOOS)
+	m, err := newManager(s.config(text))
+	if err == nil {
+		err = s.starts()
+	}
+	if err != nil {
+		return "", err
+	}
 	_, no := m.Status()
 	there := isThere(PackagedUnit)
+	if to, _ := os.Readlink(ownUnit); to == os.DevNull {
+		return "", fmt.Errorf("the service %s is masked: systemctl unmask %s lets it be installed", Name, unitName)
+	}
 	if isThere(ownUnit) || !there && no == nil {
 		return "", fmt.Errorf("the service %s is installed already: rollcall agent uninstall takes it away", Name)
 	}
-	if there && s.packaged() {
+	switch {
+	case there && s.packaged():
 		name, err = PackagedUnit, systemctl("enable", unitName)
-	} else {
+	case runtime.GOOS == "linux":
+		err = writeUnit(text)
+	default:
 		err = m.Install()
 	}
 	if err == nil && start {
 		err = restart(m)
 	}
 	return name, failed(err)
+}
+
+// starts is that the system can start the program, as far as its file tells.
+func (s *Service) starts() error {
+	st, err := os.Stat(s.Program)
+	if err != nil || !st.Mode().IsRegular() || runtime.GOOS != "windows" && st.Mode()&0o111 == 0 {
+		return fmt.Errorf("%s is no program that the system can start: name one by --program", s.Program)
+	}
+	if runtime.GOOS == "linux" && !s.Root && st.Mode()&0o001 == 0 {
+		return fmt.Errorf("an agent with a user of its own may not start %s: chmod a+rx %[1]s", s.Program)
+	}
+	return nil
+}
+
+// writeUnit has systemd start a unit of ours at each boot. Of one that it does not take nothing is left, and systemd says why: the library
+// says neither.
+func writeUnit(text string) error {
+	err := os.WriteFile(ownUnit, []byte(text), 0o644)
+	if err != nil {
+		err = fmt.Errorf("%w: see what --print shows, and put it where this system has its units", err)
+	} else if err = systemctl("daemon-reload"); err == nil {
+		err = systemctl("enable", unitName)
+	}
+	if err != nil {
+		os.Remove(ownUnit)
+	}
+	return err
 }
 
 // restart starts the agent, in place of one that runs as it was installed before.
