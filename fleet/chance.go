@@ -91,8 +91,8 @@ func (d Draws) Reenrol(i int, salt uint64, over time.Duration) time.Duration {
 	return time.Duration(within(d.draw(i, forReenrol, salt), max(uint64(over), 1)))
 }
 
-// TryLater returns how long after a try to enrol that ended in none at now the user of device i tries it again: within the
-// hour, and each time after twice as long, up to a day. tries is how many in a row did before.
+// TryLater returns how long after an enrolment that failed at now the user of device i tries again: within the hour, and
+// after each further failure within twice as long, up to a day. tries is how many in a row failed before.
 func (d Draws) TryLater(i int, now protocol.Time, tries uint8) time.Duration {
 	wait := 10*time.Minute + time.Duration(within(d.draw(i, forAgain, uint64(now)), uint64(50*time.Minute)))
 	return min(wait<<min(tries, 5), 24*time.Hour)
@@ -123,7 +123,7 @@ func (r Request) Next(at time.Duration) Request {
 
 func (r Request) key() uint64 { return uint64(r.hour)<<32 | uint64(r.sends) }
 
-// Reset, Busy and Dropped tell whether request r of device i meets that fault, of which share is struck.
+// Reset, Busy and Dropped tell whether request r of device i meets that fault, which strikes share of them.
 func (d Draws) Reset(i int, r Request, share plan.Share) bool { return d.struck(i, forReset, r, share) }
 
 func (d Draws) Busy(i int, r Request, share plan.Share) bool { return d.struck(i, forBusy, r, share) }

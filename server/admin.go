@@ -105,7 +105,7 @@ func (s *Server) SetUp(ctx context.Context, now protocol.Time, t authority.Tenan
 	return s.SetUpWith(ctx, now, t, func(to *delivery.Settings) { *to = set })
 }
 
-// SetUpWith is SetUp that has change turn the present settings into other ones, with nobody else's change between.
+// SetUpWith is SetUp where change edits the present settings, atomically.
 func (s *Server) SetUpWith(ctx context.Context, now protocol.Time, t authority.Tenant, change func(*delivery.Settings)) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
@@ -157,8 +157,7 @@ func (s *Server) PutUsers(ctx context.Context, now protocol.Time, users []store.
 	return s.PutUsersWith(ctx, now, names, func(i int, u *store.User) { *u = users[i] })
 }
 
-// PutUsersWith is PutUsers that has change turn each user, by index of its name, into what it is to be: a new one or one that
-// exists, with nobody else's change between.
+// PutUsersWith is PutUsers where change edits each user, a new or an existing one, by its index in names, atomically.
 func (s *Server) PutUsersWith(ctx context.Context, now protocol.Time, names []string, change func(i int, u *store.User)) (ids []delivery.UserID, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()

@@ -19,16 +19,16 @@ type Standing struct {
 	said       string
 }
 
-// StandingOf is that of an Ask of a device whose facts were these, of which out was decided when so much was shown, or more, and which
-// changed nothing but when the device was seen.
+// StandingOf returns the Standing after an Ask that changed nothing but when its device was seen: facts are the device's, out is what
+// was decided, and shown is [Server.Shown] at that time or before.
 func StandingOf(shown uint64, facts *delivery.Facts, out *delivery.Outcome) Standing {
 	st := &out.State
 	return Standing{shown: shown, told: out.Reply.Notice, seen: st.LastSeen, seq: st.Seq, registered: st.Registered, address: st.Push.Token, said: facts.Said}
 }
 
-// Again is [Server.Handle] of an Ask of device d with its credential, where the device and the world are as at says and nothing waits for the
-// device: then the reply is what it was, nothing is written, and at is how it leaves the device. Key is the message's, which may be one
-// that was answered before. False: nothing has happened, and it takes Handle to say what will. Out is room.
+// Again is [Server.Handle] of an Ask of device d with its credential, for a device and a world that are still as at says, where nothing
+// waits for the device: the reply is the same again, nothing is written, and at is brought up to date. Key is the message's, which may have
+// been answered before. False: nothing has happened; call Handle. Out is room to work in.
 func (s *Server) Again(ctx context.Context, now protocol.Time, d protocol.Device, c *delivery.Credential, key delivery.Key, at *Standing, out *delivery.Outcome) bool {
 	if !s.unwatched() || now < at.seen {
 		return false

@@ -59,8 +59,8 @@ func (s *Server) Round(ctx context.Context, now protocol.Time, ev *delivery.Even
 	return s.keep(ctx, now, world, tx, ev, out)
 }
 
-// Rest is Round of an Ask with the certificate c, nil: of the identity that the device's latest Round left it with, that changes nothing but when the device was seen; told is what its reply says of
-// the newest change of authority. False: nothing has happened, and it takes a Round to say what will.
+// Rest is Round of an Ask that changes nothing but when the device was seen. It comes with the certificate c; nil: with the identity of the
+// device's latest Round. Told is what its reply says of the newest change of authority. False: nothing has happened; call Round.
 func (s *Server) Rest(now protocol.Time, d protocol.Device, c *delivery.Credential) (told protocol.Notice, ok bool) {
 	st := s.alone.store.Lend(d)
 	if st == nil || !s.unwatched() {
@@ -69,9 +69,8 @@ func (s *Server) Rest(now protocol.Time, d protocol.Device, c *delivery.Credenti
 	return s.World().Rest(now, st, c)
 }
 
-// Calm is how a server stands at whose devices of p, Apple's or the others, there is nothing to do but what their schedules say: until when nothing
-// else of it comes to them unless somebody asks for it, and whether their wake-ups go out, each when it is due. False: there may be
-// more to do at any time.
+// Calm tells whether devices like p's (Apple's, or all others) have nothing to do but follow their schedules: until when that holds unless
+// somebody asks for more, and whether their wake-ups go out, each when it is due. False: there may be more to do at any time.
 func (s *Server) Calm(now protocol.Time, p protocol.Platform) (w *delivery.World, until protocol.Time, wakes, ok bool) {
 	w = s.World()
 	apple := !s.outbox.held.Load() && s.wakesApple(now, w)

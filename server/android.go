@@ -188,8 +188,8 @@ func EnrollmentOf(token string) string {
 	return "e-" + hex.EncodeToString(sum[:8])
 }
 
-// AndroidDevice is what the Android device with this hardware is called: the same for the same hardware, so that its record is its own
-// whenever it enrols.
+// AndroidDevice returns what the Android device with this hardware is called: the same whenever it enrols, so that it gets its own
+// record again.
 func (s *Server) AndroidDevice(hardware string) string {
 	mac := hmac.New(sha256.New, s.renewals)
 	mac.Write([]byte("Android device " + hardware))

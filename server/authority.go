@@ -24,10 +24,10 @@ func (s *Server) PreviewAuthority(ctx context.Context, now protocol.Time, change
 
 // SetAuthority changes the tenant's authority (AUTH-02 to 04, AUTH-08, AUTH-09): one commit of epoch, time and campaign of
 // wake-ups. Devices move later, each at its own completed check-in. Confirm is the ID of a preview of the same change, or
-// empty; AUTH-35 refuses an empty one where Preview.Confirm says that it is needed. A refusal changes nothing and is in
-// the journal; by HST-070 when what was previewed is not what would happen now: its reason names the difference. What
-// would happen now comes back with these two, so that the caller can show it. A change that strands devices wants their number
-// in count, and they count against what an hour may do (HST-071).
+// empty; AUTH-35 refuses an empty one where Preview.Confirm says that it is needed. A refusal changes nothing and is in the
+// journal; by HST-070 when what was previewed is not what would happen now: its reason names the difference. What would happen
+// now comes back with these two, so that the caller can show it. A change that strands devices needs their number in count,
+// and they count against what an hour may do (HST-071).
 func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor, change authority.Change, confirm string, count int) (p *Preview, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()

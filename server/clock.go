@@ -54,9 +54,9 @@ func (w *watch) wrong() time.Duration {
 	return 0
 }
 
-// WatchClock tells the server that its clock says now when the time that has passed since some moment is passed. A clock that
-// was set by more than five minutes since the last look is in doubt until it is set back or confirmed (HST-110). Run looks
-// by itself.
+// WatchClock tells the server what its clock says, now, and how much time has truly passed since some fixed moment. A
+// clock that was set by more than five minutes since the last look is in doubt until it is set back or confirmed
+// (HST-110). Run looks by itself.
 func (s *Server) WatchClock(ctx context.Context, now protocol.Time, passed time.Duration) {
 	s.outbox.ticking.Lock()
 	defer s.outbox.ticking.Unlock()

@@ -81,7 +81,7 @@ func grantedIn(c *store.Content, service string) *store.Consent {
 }
 
 // Consent grants the data-sharing consent of service, once and for all (AUTH-05). One that is granted stays as it is:
-// who and when are those of the first time. One that there is not is refused.
+// who and when are those of the first time. An unknown one is refused.
 func (s *Server) Consent(ctx context.Context, now protocol.Time, who Actor, service string) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()

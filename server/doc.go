@@ -6,10 +6,10 @@
 // as well: it makes the next [Server.World], a snapshot that decisions read without a lock.
 //
 // The outbox is the wake-up in each device's state: one row, however many reasons there are to wake the device. A
-// notification is sent first and its report kept then, so that a crash between the two sends it again and loses none. It goes
-// out by the push service of the device's platform. While the push certificate is refused or has ended, Apple's wake-ups are held,
-// and an upload lets them go without a restart. What is wrong with another service is said once, and its devices come by
-// themselves: they poll.
+// notification is sent first and its report kept afterwards, so that a crash in between sends it again and loses none. It
+// goes out by the push service of the device's platform. While the push certificate is refused or has ended, Apple's wake-ups
+// are held, and an upload lets them go without a restart. What is wrong with another service is said once, and its devices
+// come by themselves: they poll.
 //
 // What an administrator changes is previewed by the code that makes it: the authority, licences, push certificates, profiles.
 //
@@ -34,19 +34,19 @@
 //   - A device that has another topic than the push certificate is not pushed at all: Apple's service would refuse the
 //     certificate for it, and the slot of all others with it.
 //   - While a campaign runs, wake-ups for other reasons wait for its end: ten thousand devices have their turn in a second.
-//   - A clock that is set while the process runs needs [Server.ConfirmClock] or to be set back, after a restart too. How long a
-//     process was down nobody knows, so one that starts on a clock that is ahead takes it as right, and doubts only one that is
+//   - A clock that is set while the process runs needs [Server.ConfirmClock] or to be set back, after a restart too. Nobody
+//     knows how long a process was down, so one that starts takes a clock that is ahead as right, and doubts only one that is
 //     before the journal's newest line (HST-110).
 //   - Consents are asked for before the first push certificate, the first serial number and each enrolment; a tenant that has a
 //     certificate or a serial number already goes on (AUTH-05). Android asks for Google's only where its Management API enrols.
 //   - What was previewed is kept for seven days, the latest hundred and 64 MiB of it: a confirmation that is outdated is refused
 //     whenever it comes, and after that the refusal can count but not name the devices (HST-070, I10).
 //   - Enrolment asks for the user's licence where licences are known: the units are ([Server.SetUnits]), or any user holds one
-//     (AUTH-47). A tenant of which nobody has said who holds what would else enrol nobody; the settings can ask always, or
-//     never. Of device licences nothing is assumed: userless devices are asked for one where the units are known, or always.
+//     (AUTH-47). Otherwise a tenant whose licences nobody has entered would enrol nobody; the settings can ask always, or
+//     never. No device licences are assumed: userless devices are asked for one where the units are known, or always.
 //   - Workloads begin as Configuration Manager's, as there (AUTH-51). What the client tells of its own counts more than the
-//     tenant's deciders. Which settings Configuration Manager has put on a PC nobody tells us, so of its endpoint protection,
-//     which stays until Intune's overwrites it, nothing is known here.
+//     tenant's deciders. Nobody tells us which settings Configuration Manager has put on a PC, so nothing is known here of
+//     its endpoint protection, which stays until Intune's overwrites it.
 //   - A key gets one certificate, ever: a renewal with the old key is refused like any other reuse (HST-040).
 //   - After a restoration whatever was revoked since the backup (an identity, a token, a role) is good again, and the journal
 //     says so: nobody remembers it. A device whose enrolment was half done at the backup has to enrol again.

@@ -35,9 +35,9 @@ func (s *Server) PreviewWipe(ctx context.Context, devices []protocol.Device) ([]
 	return out, nil
 }
 
-// Wipe erases devices at their next check-in. Of several their number is asked for, as typed by whoever wants it; all count
-// against what an hour may do, and before the first order the journal says what is about to be done (HST-071). One that is not
-// enrolled is refused by itself, and the others are erased.
+// Wipe erases devices at their next check-in. For more than one device it needs their number, as typed by whoever wants it;
+// all count against what an hour may do, and the journal says what is about to be done before the first order (HST-071). One
+// that is not enrolled is refused by itself, and the others are erased.
 func (s *Server) Wipe(ctx context.Context, now protocol.Time, who Actor, devices []protocol.Device, pin string, typed int) (out []Wiping, err error) {
 	s.admin.Lock()
 	err = s.attempt(ctx, now, who, "wipe", who.helps(), func(ctx context.Context) error {
@@ -110,8 +110,9 @@ func (s *Server) PreviewDelete(ctx context.Context, devices []protocol.Device) (
 func keepsNothing(m android.Mode) bool { return m != "" && m.Removal() == "" }
 
 // Delete retires devices and removes the record of each once it has heard of it (AUTH-53); one that is not enrolled is removed at once.
-// Of those that erase themselves by it the number is asked for, be it one, as typed by whoever wants it: the word does not say so. They
-// count against what an hour may do, once each, and before the first order the journal says what is about to be done (HST-071).
+// It needs the number of those that thereby erase themselves, even of one, as typed by whoever wants it: the word delete does not say
+// that they will. They count against what an hour may do, once each, and before the first order the journal says what is about to be
+// done (HST-071).
 func (s *Server) Delete(ctx context.Context, now protocol.Time, who Actor, devices []protocol.Device, typed int) (out []Deletion, err error) {
 	s.admin.Lock()
 	err = s.attempt(ctx, now, who, "delete", who.helps(), func(ctx context.Context) error {

@@ -25,7 +25,7 @@ var (
 	ErrUnused    = errors.New("the device was given its next identity just now, and has not used it yet") // HST-045
 )
 
-// A Claimed is the refusal of a claim of which is known whose it is.
+// A Claimed is the refusal of a claim of somebody who is known.
 type Claimed struct {
 	Grant store.Grant
 	Err   error
@@ -228,7 +228,7 @@ func (s *Server) Ticket(ctx context.Context, now protocol.Time, token string) (*
 	return s.store.Ticket(ctx, sha256.Sum256([]byte(token)), now)
 }
 
-// Repeats tells whose enrolment link it was with which this very request was answered already, while its device may not have heard that
+// Repeats returns whose enrolment link has already answered this very request, as long as its device may not have heard the answer
 // (HST-041); store.ErrNotFound: there was none, or the device has come with its certificate since. A zero request stands for any: the
 // device asks something else on its way to it.
 func (s *Server) Repeats(ctx context.Context, now protocol.Time, token string, request [32]byte, transaction string) (*store.Ticket, error) {

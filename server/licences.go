@@ -57,9 +57,8 @@ func (s *Server) SetLicences(ctx context.Context, now protocol.Time, who Actor, 
 	return s.SetLicencesWith(ctx, now, who, names, become, confirm)
 }
 
-// SetLicencesWith is SetLicences that has change turn what each user holds, by index of its name, into what it is to hold, with
-// nobody else's change between. A preview stands for what they held, too: where that is something else by now, Confirm is
-// refused, and they are named (HST-070).
+// SetLicencesWith is SetLicences where change edits what each user holds, by its index in names, atomically. A preview covers
+// what they held before, too: if that has changed since, Confirm is refused, and they are named (HST-070).
 func (s *Server) SetLicencesWith(ctx context.Context, now protocol.Time, who Actor, names []string, change func(i int, u *authority.User), confirm string) (p *Preview, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()

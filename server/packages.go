@@ -13,8 +13,8 @@ import (
 	"rollcall/server/store"
 )
 
-// Why a provisioning package admits no machine. A bootstrap certificate authenticates the package and not the device, so it is good for so
-// many machines and so long (windows.md section 9).
+// Why a provisioning package admits no machine. A bootstrap certificate authenticates the package and not the device, so it is good for a
+// limited number of machines and a limited time (windows.md section 9).
 var (
 	ErrPackage        = errors.New("the bootstrap certificate is of no provisioning package that is known here")
 	ErrPackageRevoked = errors.New("the provisioning package was revoked")
@@ -23,7 +23,8 @@ var (
 	ErrReplayed       = errors.New("this request was answered, and the device has come with its certificate since")
 )
 
-// PutPackage keeps a new provisioning package. A name that was used is refused, whatever became of it: the journal tells of it by that.
+// PutPackage keeps a new provisioning package. A name is used once, whatever became of its package: the journal tells packages apart by
+// it.
 func (s *Server) PutPackage(ctx context.Context, now protocol.Time, who Actor, p store.Package) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
@@ -147,7 +148,7 @@ func (s *Server) takePlace(ctx context.Context, now protocol.Time, f delivery.Fi
 	})
 }
 
-// Promise makes a secret of the caller's, which follows from a request, the challenge of the one certificate that the request gets. The
+// Promise makes challenge, a secret that the caller derives from a request, good for the one certificate that the request gets. The
 // same request again gets the same certificate until its device has come with it; from then on the error is [ErrReplayed] (HST-041).
 func (s *Server) Promise(ctx context.Context, now protocol.Time, challenge string, g store.Grant) error {
 	g.Hash, g.Expires = sha256.Sum256([]byte(challenge)), now.Add(grantLife)

@@ -33,8 +33,8 @@ type Config struct {
 	// SetPushCertificate is told the certificate that wake-ups go out with, by Open and after each upload. Nil: nobody.
 	SetPushCertificate func(cert tls.Certificate, topic string)
 
-	// Strained tells whether devices that come already have to wait: wake-ups are not sent meanwhile, since whom they reach
-	// comes too (HST-111). Nil: never. It is asked by Run, Tick sends what is due.
+	// Strained tells whether devices have to wait already: no wake-ups are sent meanwhile, since they would bring more
+	// (HST-111). Nil: never. It is asked by Run, Tick sends what is due.
 	Strained func() bool
 
 	// Observe is called after each commit, before anybody else gets the device, with the world that decided. What it is
@@ -55,8 +55,8 @@ type Config struct {
 	Rand func() uint64      // seeds of command ids where an event brings none; no secrets; safe for concurrent use; nil: math/rand/v2
 }
 
-// Server is a tenant's MDM server without its sockets and its clock. Safe for concurrent use, but over a store that one
-// goroutine has alone ([store.NewAlone]).
+// Server is a tenant's MDM server without its sockets and its clock. Safe for concurrent use, except over a store that
+// one goroutine has alone ([store.NewAlone]).
 type Server struct {
 	store store.Store
 	alone *alone // nil: others may come at the same time

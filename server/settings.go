@@ -41,9 +41,9 @@ func (s *Server) SetSettings(ctx context.Context, now protocol.Time, who Actor, 
 	return s.ChangeSettings(ctx, now, who, "", func(to *Settings) { to.Settings = set })
 }
 
-// ChangeSettings has change turn the present settings into other ones, with nobody else's change between. Version is the
-// version of the settings that the administrator has seen, or empty: where they are others now, the change is refused and
-// the difference named (HST-070). Values outside what the rules allow are refused by rule.
+// ChangeSettings has change edit the present settings, atomically. Version is that of the settings that the administrator
+// has seen, or empty: if they have changed since, the change is refused and the difference named (HST-070). Values
+// outside what the rules allow are refused by rule.
 func (s *Server) ChangeSettings(ctx context.Context, now protocol.Time, who Actor, version string, change func(*Settings)) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()

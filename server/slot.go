@@ -25,9 +25,10 @@ type PushUpload struct {
 }
 
 // UploadPush takes data (see certs.ReadPush) as the push certificate of the slot of the authority in force (AUTH-34). One
-// with another topic than the devices know is refused without confirm (AUTH-32), and wants the number of devices that it
-// strands in count; they count against what an hour may do (HST-071). The result says what it does, also when it is
-// refused. An upload closes the gap, and held wake-ups go out at once (AUTH-31); so do those of devices whose topic is back.
+// with another topic than the devices know is refused without confirm (AUTH-32), and needs, in count, the number of
+// devices that it strands; they count against what an hour may do (HST-071). The result says what it does, also when it
+// is refused. An upload closes the gap, and held wake-ups go out at once (AUTH-31); so do those of devices whose topic is
+// back.
 func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool, count int) (PushUpload, error) {
 	return s.takePush(ctx, now, data, password, appleID, count, func(context.Context, *PushUpload) (bool, error) { return confirm, nil })
 }

@@ -12,9 +12,9 @@ import (
 	"rollcall/server/store"
 )
 
-// The journal hears once in an hour of each person or device that a rule refuses an enrolment profile or a certificate, and of so
-// many together: whoever opens a link again and again fills nothing (HST-045). Of strangers, of whom only the address is known, it
-// hears of fewer, so that they leave room for those it knows.
+// The journal hears once in an hour of each person or device that a rule refuses an enrolment profile or a certificate, and of a
+// limited number together, so that nobody fills it by opening a link again and again (HST-045). Of strangers, of whom only the
+// address is known, it hears of fewer, so that they leave room for those it knows.
 const (
 	turnedHour    = time.Hour
 	mostTurned    = 1000
@@ -79,9 +79,9 @@ type Turned struct {
 	Certificate bool   // it wanted a certificate, by SCEP; else an enrolment profile
 }
 
-// TurnedAway writes into the journal who got no enrolment profile, before it could say which device it is (AUTH-47), or no
-// certificate (HST-037), and by which rule. Of a refusal that comes again within the hour it writes nothing, and of so many in an hour
-// only that there are more (HST-045).
+// TurnedAway writes into the journal who got no enrolment profile, before it could say which device it is (AUTH-47), or no certificate
+// (HST-037), and by which rule. It writes nothing of a refusal that comes again within the hour, and beyond a number in an hour only
+// that there are more (HST-045).
 func (s *Server) TurnedAway(ctx context.Context, now protocol.Time, t Turned, no *protocol.Refusal) error {
 	what, who := "enrolment of ", t.Who
 	if t.Certificate {

@@ -30,7 +30,7 @@ func PushFault(f *delivery.Facts) string {
 	return ""
 }
 
-// KeepPushStatus returns said with the PC's Push/Status; one that says of no fault is not kept.
+// KeepPushStatus returns said with the PC's Push/Status; one without a fault is not kept.
 func KeepPushStatus(said, status string) string {
 	if pushFaults[status] == "" {
 		return keepSaid(said, saidPush, nil)

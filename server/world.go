@@ -27,7 +27,7 @@ func (s *Server) show(next *snapshot) {
 	s.snap.Store(next)
 }
 
-// Shown counts what there was to see so far: as long as it is the same, so is the World.
+// Shown is the number of the present snapshot: as long as it is the same, so is the World.
 func (s *Server) Shown() uint64 { return s.snap.Load().nth }
 
 // newSnapshot makes the snapshot of c; was is that before, nil: there was none.

@@ -163,7 +163,7 @@ func (d *Apple) Due() protocol.Time { return d.core.Due() }
 // Drops returns when profiles of the authority before leave the device by themselves (AUTH-27); 0: none will.
 func (d *Apple) Drops() protocol.Time { return d.core.Drops() }
 
-// Expire has them leave a device that is off the network, and returns how many did.
+// Expire removes them from a device that is off the network, and returns how many.
 func (d *Apple) Expire(now protocol.Time) (dropped int) {
 	var out agent.Actions
 	d.core.Expire(now, &out)
@@ -204,7 +204,8 @@ func (d *Apple) Manager() (server, organization string) {
 	return b.serverURL, b.outline.organization
 }
 
-// Heeds tells whether the device can know a notice of such a change for its server's: the key came with its enrolment profile.
+// Heeds tells whether the device can tell that a notice of such a change is its server's: the key came with its enrolment
+// profile.
 func (d *Apple) Heeds() bool { return d.bonded() && d.bond.Value().notices != "" }
 
 // Push returns where the device is reached: topic, token and magic. Token nil: it is not managed. The fleet

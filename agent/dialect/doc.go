@@ -32,18 +32,17 @@
 // # What a Windows device here does and does not
 //
 // It finds its server by discovery, signs in by password, by a web page's token ([WebSignIn]) or by a token of the directory, and has a
-// certificate made for a key that the caller makes ([MakeRequest]). In a session it carries out what the server says on a tree of
-// settings: a description that all devices share says what may be done to each node, what servers wrote is held once for all
-// devices that have it, and the rest is computed when it is asked for. It answers each command by its code, puts large objects
-// together, and takes the notice of a change of authority out of DeviceManageability/Provider/<provider>/ConfigInfo. A session that
-// the signed-in user's own poll brings about is that user's alone (synctype). Where it was told to, the device keeps a session alive while it
-// is at the server's commands, and it shows tokens of its directory where they are asked for. It has no session of a second user, signs no
-// message of a session, asks no SCEP authority (a profile is done once Enroll was executed), sends no large objects of its own and no
-// generic alert but that of leaving, and reads nothing out of a profile's document. After RemoteWipe, and before a restart, the session
-// ends with the device's answer to the order. Where windows.md marks a behaviour as open, [WindowsDoubts] has a switch; its zero value is
-// rollcall's choice. A real machine (WindowsHabits.Seal) leaves by an order that its server signed alone, and tells
-// what it knows of itself alone. A renewed identity takes the old one's place at once; when the answer that brings it
-// is lost, the old one goes on until RetryInterval has passed.
+// certificate made for a key that the caller makes ([MakeRequest]). In a session it carries out what the server says on a tree of settings:
+// a description that all devices share says what may be done to each node, what servers wrote is held once for all devices that have it,
+// and the rest is computed when it is asked for. It answers each command by its code, puts large objects together, and takes the notice of
+// a change of authority out of DeviceManageability/Provider/<provider>/ConfigInfo. A session that the signed-in user's own poll brings
+// about is that user's alone (synctype). Where it was told to, the device keeps a session alive while it is at the server's commands, and
+// it shows tokens of its directory where they are asked for. It has no session of a second user, signs no message of a session, asks no
+// SCEP authority (a profile is done once Enroll was executed), sends no large objects of its own and no generic alert but that of leaving,
+// and reads nothing out of a profile's document. After RemoteWipe, and before a restart, the session ends with the device's answer to the
+// order. Where windows.md marks a behaviour as open, [WindowsDoubts] has a switch; its zero value is rollcall's choice. A real machine
+// (WindowsHabits.Seal) leaves only by an order that its server signed, and tells only what it knows of itself. A renewed identity takes the
+// old one's place at once; when the answer that brings it is lost, the old one goes on until RetryInterval has passed.
 //
 // # Divergences
 //

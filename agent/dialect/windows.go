@@ -49,8 +49,8 @@ type WindowsHabits struct {
 	Slow uint8
 	// Directory gives the tokens that a device of a directory shows in its sessions; nil: it shows none.
 	Directory Directory
-	// IssuesAfter is how long the authority of a SCEP profile makes the device wait; one that is told to give up before has failed. 0: it
-	// gives certificates at once.
+	// IssuesAfter is how long the authority of a SCEP profile makes the device wait; a device that is told to give up sooner has failed.
+	// 0: it gives certificates at once.
 	IssuesAfter time.Duration
 	// Seal is the key of a real machine's server: its management ends by the server's own signed order alone (HST-027), and what was asked of
 	// it is said with each request. Empty: the device is simulated. Ahead is as in [Habits].
@@ -185,7 +185,7 @@ func (d *Windows) EnrolledAt() protocol.Time { return d.core.EnrolledAt() }
 // Drops returns when profiles of the authority before leave the device by themselves (AUTH-27); 0: none will.
 func (d *Windows) Drops() protocol.Time { return d.core.Drops() }
 
-// Expire has them leave a device that is off the network, and returns how many did.
+// Expire removes them from a device that is off the network, and returns how many.
 func (d *Windows) Expire(now protocol.Time) (dropped int) {
 	var out Act
 	d.now = now

@@ -74,10 +74,11 @@ func agentEnrollCommand(a *agentFlags) *cobra.Command {
 	var anew bool
 	cmd := &cobra.Command{
 		Use: "enroll URL", Short: "Have a server manage this machine", Args: cobra.ExactArgs(1),
-		Long: `Have a server manage this machine, by the line that the server printed. The same line again goes on where it was interrupted.
+		Long: `Have a server manage this machine, by the line that the server printed. After an interruption the same line continues where it
+stopped.
 
-As windows or android it is managed by these systems' own protocols. For android the line comes of rollcall users invite --android MODE
---for agent.
+As windows or android it is managed by these systems' own protocols. For android the line comes from rollcall users invite --android
+MODE --for agent.
 
 --ca is the SHA-256 of a certificate in the server's chain, its CA's as a rule, or of its public key (SPKI): the agent believes that one
 alone. Without it the system's CAs decide.`,
@@ -136,12 +137,12 @@ alone. Without it the system's CAs decide.`,
 	flags.StringVar(&as, "as", "", "as what it is managed: ipad, iphone, mac, windows or android (default: "+kindName(host.KindOf(runtime.GOOS))+", by this system)")
 	flags.DurationVar(&j.Poll, "poll", host.DefaultPoll, "time between two check-ins that nothing else causes")
 	flags.StringVar(&j.Courier, "courier", "", "`HOST:PORT` where wake-ups come from, or none: it asks by itself alone (default: as the server says)")
-	flags.StringArrayVar(&allow, "allow", nil, "`ACT=COMMAND`: what does lock, restart, shutdown or erase; without it the act is acknowledged and not done")
+	flags.StringArrayVar(&allow, "allow", nil, "`ACT=COMMAND`: the command that does lock, restart, shutdown or erase; without one the act is acknowledged and not done")
 	flags.StringSliceVar(&apply, "apply", nil, "`FAMILIES` whose profiles become files of the system, and leave it with them: certificate,wifi,vpn,email,configuration")
 	flags.StringVar(&j.Apply.Root, "root", "", "`FOLDER` that stands for the system's root in --apply (default /)")
 	flags.StringVar(&j.Apply.OnProfile, "on-profile", "", "`COMMAND` that gets each profile on its standard input, with ROLLCALL_ACTION (install, remove) and ROLLCALL_PROFILE (its identifier)")
-	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, or of a driven server's, such as 340d or -2h; this machine's own certificate is judged by it, the server's is not, and the server renews by its own")
-	flags.BoolVar(&j.Draw, "draw-id", false, "an identifier by chance: this machine is a copy of another that is enrolled")
+	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, or of a driven server's, such as 340d or -2h; it decides whether this machine's certificate is valid, but not whether the server's is, nor when the server renews")
+	flags.BoolVar(&j.Draw, "draw-id", false, "use a random identifier, because this machine is a copy of another that is enrolled")
 	flags.BoolVar(&anew, "anew", false, "replace a state that is damaged or of another machine, and put back what was there before profiles")
 	return cmd
 }
@@ -237,8 +238,9 @@ func agentCheckInCommand(a *agentFlags) *cobra.Command {
 func agentUnenrollCommand(a *agentFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "unenroll", Short: "Take this machine out of management", Args: noArgs,
-		Long: `Take this machine out of management: the server is told once, and the agent's identity and profiles are removed whether it heard or not. A state
-that is damaged, or of another machine, is left as well: what was there before profiles comes back, and what could not be done is said.`,
+		Long: `Take this machine out of management: the server is told once, and the agent's identity and profiles are removed whether it heard or
+not. A damaged state, or one of another machine, is no obstacle: what was there before profiles comes back, and what could not be
+done is told.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.ask(cmd, host.RequestUnenrol, host.Config{Leave: true}, (*host.Host).Unenrol); err != nil {
 				return unmanaged(err)

@@ -13,9 +13,10 @@ import (
 func agentDoctorCommand(a *agentFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor", Short: "Find what is wrong with the agent, and say what to do", Args: noArgs,
-		Long: `Find what is wrong with the agent, and say what to do: its state folder and who has it, whether it can be woken, the enrolment, the server's name, port and
-certificate, both clocks, this machine's certificate, whether the server knows it, and the newest check-in. Nothing is changed, and the
-agent may run meanwhile. What cannot be looked at because of something before it is left out. The exit code is 2 when something is wrong.`,
+		Long: `Find what is wrong with the agent, and say what to do: its state folder and who has it, whether it can be woken, the enrolment, the
+server's name, port and certificate, both clocks, this machine's certificate, whether the server knows it, and the newest check-in.
+Nothing is changed, and the agent may run meanwhile. A check that an earlier fault makes impossible is left out. The exit code is 2
+when something is wrong.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := host.Examine(cmd.Context(), a.state, host.Config{})
 			wrong := ailing(0)

@@ -22,8 +22,8 @@ func agentInstallCommand(a *agentFlags) *cobra.Command {
 		Long: `Have the system start the agent at each boot, and now if this machine is enrolled: by systemd, launchd, or as a Windows service. It needs
 root (sudo), on Windows an administrator, and logs to the system's log.
 
-On Linux the agent gets a user of its own that may write its state and nothing else. One that is to act on the machine, as enroll's --allow
-says, is installed --as-root. On macOS and Windows it is root and LocalSystem.`,
+On Linux the agent gets a user of its own that may write its state and nothing else. An agent that is to act on the machine
+(enroll's --allow) is installed with --as-root. On macOS and Windows it is root and LocalSystem.`,
 		Example: `  rollcall agent install --print
   sudo rollcall agent install`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {

@@ -17,8 +17,8 @@ func agentSetCommand(a *agentFlags) *cobra.Command {
 	var allow, names []string
 	cmd := &cobra.Command{
 		Use: "set", Short: "Change how an enrolled machine is managed, whether its agent runs or not", Args: noArgs,
-		Long: `Change how an enrolled machine is managed, whether its agent runs or not: what is given is changed, all else stays as it was. What a family
-of profiles that is not named any more had made of the system is undone.`,
+		Long: `Change how an enrolled machine is managed, whether its agent runs or not: what is given is changed, all else stays as it was. What
+the profiles of a family have changed in the system is undone when the family is no longer named.`,
 		Example: `  rollcall agent set --courier push.example.org:5223
   rollcall agent set --allow lock= --apply wifi,vpn`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -75,10 +75,10 @@ of profiles that is not named any more had made of the system is undone.`,
 	}
 	flags := cmd.Flags()
 	flags.DurationVar(&poll, "poll", host.DefaultPoll, "time between two check-ins that nothing else causes")
-	flags.StringVar(&courier, "courier", "", "`HOST:PORT` where wake-ups come from, none, or nothing: as the server says")
-	flags.StringArrayVar(&allow, "allow", nil, "`ACT=COMMAND`: what does lock, restart, shutdown or erase from now on; without a command nothing does")
-	flags.StringSliceVar(&names, "apply", nil, "`FAMILIES` whose profiles become files of the system from now on; nothing: none")
-	flags.StringVar(&root, "root", "", "`FOLDER` that stands for the system's root in --apply; nothing: /")
-	flags.StringVar(&onProfile, "on-profile", "", "`COMMAND` that hears of profiles; nothing: none")
+	flags.StringVar(&courier, "courier", "", "`HOST:PORT` where wake-ups come from, or none; empty: as the server says")
+	flags.StringArrayVar(&allow, "allow", nil, "`ACT=COMMAND`: the command that does lock, restart, shutdown or erase from now on; empty: none")
+	flags.StringSliceVar(&names, "apply", nil, "`FAMILIES` whose profiles become files of the system from now on; empty: none")
+	flags.StringVar(&root, "root", "", "`FOLDER` that stands for the system's root in --apply; empty: /")
+	flags.StringVar(&onProfile, "on-profile", "", "`COMMAND` that hears of profiles; empty: none")
 	return cmd
 }

@@ -24,11 +24,11 @@ type androidFlags struct {
 }
 
 func (f *androidFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.agent, "android-agent", "", "`COMPONENT` of the agent's device admin, such as org.example.agent/.AdminReceiver: with the two flags below QR codes of rollcall users invite --android have an Android device in its setup install the agent (default: it is there)")
+	flags.StringVar(&f.agent, "android-agent", "", "`COMPONENT` of the agent's device admin, such as org.example.agent/.AdminReceiver: with the two flags below, QR codes of rollcall users invite --android make an Android device install the agent during its setup (default: the agent is there already)")
 	flags.StringVar(&f.agentURL, "android-agent-url", "", "https `URL` that Android devices take the agent's APK from; they know no CA but their own")
 	flags.StringVar(&f.agentChecksum, "android-agent-checksum", "", "SHA-256 of the certificate that signs the agent's APK, in hexadecimal as apksigner verify --print-certs and keytool say it, or in URL-safe base64")
 	flags.StringVar(&f.identity, "android-identity", "est", "how Android devices get their identity: est (RFC 7030, keys on P-256) or scep (RFC 8894, RSA keys), for agents that know no EST; a renewal is by SCEP where the identity is an RSA key")
-	flags.StringVar(&f.attestation, "android-attestation", "off", "what is made of the attestation by an Android device's key store: off, report (the journal tells it) or require (without one that holds nobody enrols; simulated devices have one by --android-maker of rollcall fleet)")
+	flags.StringVar(&f.attestation, "android-attestation", "off", "what to do with the attestation by an Android device's key store: off, report (in the journal) or require (no device enrols without a valid one; simulated devices get one by rollcall fleet --android-maker)")
 	flags.StringVar(&f.attestationRoots, "android-attestation-roots", "", "PEM `FILE` of the roots where attestations must end, such as Google publishes them for hardware attestation")
 	flags.StringVar(&f.attestationRevoked, "android-attestation-revoked", "", "JSON `FILE` of revoked attestation certificates, as Google publishes it (default: none is revoked)")
 }

@@ -54,9 +54,9 @@ func apnsUploadCommand(c *client) *cobra.Command {
 		Use: "upload FILE", Short: "Give the server a push certificate: PEM with its key, or PKCS#12", Args: cobra.ExactArgs(1),
 		Long: `Give the server a push certificate: PEM with its key, or PKCS#12.
 
-It is checked before it is taken (AUTH-34). One with another topic reaches no device that is enrolled (AUTH-32): it is
-only shown at first, with an id, and --confirm with that id and --count with their number make it (HST-070, HST-071). What it
-does is printed; --dry-run prints it and changes nothing.`,
+It is checked before it is taken (AUTH-34). One with another topic reaches no enrolled device (AUTH-32): what it does is at first
+only shown, with an id, and done with --confirm ID and, in --count, the number of those devices (HST-070, HST-071). What it does is
+printed; --dry-run prints it and changes nothing.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if u.Certificate, err = readInput(args[0]); err != nil {
@@ -92,7 +92,7 @@ does is printed; --dry-run prints it and changes nothing.`,
 	cmd.Flags().StringVar(&u.AppleID, "apple-id", "", "Apple ID that the certificate was made with; its renewal needs the same one")
 	cmd.Flags().StringVar(&password, "password-file", "", "file with the password of a PKCS#12")
 	cmd.Flags().StringVar(&u.Preview, "confirm", "", "`ID` that the upload of another topic was shown with: do exactly that, or nothing (HST-070)")
-	cmd.Flags().IntVar(&u.Count, "count", 0, "number of devices that it strands, to say that they are meant (HST-071)")
+	cmd.Flags().IntVar(&u.Count, "count", 0, "how many devices it strands, to confirm that they are meant (HST-071)")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what the upload would do, and change nothing")
 	return cmd
 }
@@ -119,10 +119,10 @@ func apnsCSRCommand(c *client) *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use: "csr", Short: "Make a key in the server and a certificate request to take to the push certificates portal", Args: noArgs,
-		Long: `Make a key for the push certificate of the authority in force, and a certificate request for it. The key stays in the server
-until rollcall apns upload brings the certificate, also where the authority has been changed by then: made before a change, the
-renewed certificate is at hand for the gap that the change opens (AUTH-30). A renewal uses the Apple ID of the first certificate (rollcall apns
-status), else all devices must enrol again (AUTH-32). Needs the consent appleMDMPushCertificate (AUTH-05).`,
+		Long: `Make a key for the push certificate of the authority in force, and a certificate request for it. The key stays in the server until
+rollcall apns upload brings the certificate, even if the authority has changed by then: a certificate renewed before a change is at
+hand for the gap that the change opens (AUTH-30). A renewal uses the Apple ID of the first certificate (rollcall apns status), else
+all devices must enrol again (AUTH-32). Needs the consent appleMDMPushCertificate (AUTH-05).`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {

@@ -52,24 +52,24 @@ func applyCommand() *cobra.Command {
 profiles, grant consents, have support move devices, unenrol devices and make links to enrol them again, send commands, wake
 devices for a sync.
 
-Without --confirm nothing is done: the tenant is read through the API (users, licences, devices, profiles, settings), the plan
-is rehearsed on it, and its findings, its steps and, unless a limit or an invariant is broken, an id are shown. With --confirm ID
-the steps are done, each at its moment on the server's clock, counted from --start or else from then on: a plan of working hours
-wants one. Where plan or tenant are not those of the rehearsal any more nothing is done, and what
-differs is named (HST-070).
+Without --confirm nothing is done: the tenant is read through the API (users, licences, devices, profiles, settings), the plan is
+rehearsed on it, and its findings, its steps and, unless a limit or an invariant is broken, an id are shown. With --confirm ID the
+steps are done, each at its moment on the server's clock, counted from --start or else from then on; a plan for working hours needs
+--start. If plan or tenant have changed since the rehearsal, nothing is done and what differs is named (HST-070).
 
 Before a step that cannot be taken back it says who is affected and asks; in a script, --yes-to NUMBER (or all) says yes, and
-without one it ends there with exit code 2. Devices that the server refuses are named, and the exit code is 2. How far it has come is kept in a file beside the plan: after Ctrl-C, a crash or a
-pause the same command goes on, a step is never done twice, and one whose answer was lost is looked up on the server first.
-Where the moment of a step is past by more than a quarter of an hour it ends there too, for overdue steps would all be done at
-once: --late does that step now, and puts off those after it by as much. Where the server's journal has what a step does by somebody
-else, who may apply a copy of the same file of state, it ends there as well (exit code 2): --others goes on all the same.
+without one it ends there with exit code 2. Devices that the server refuses are named, and the exit code is 2. How far it has come
+is kept in a file beside the plan: after Ctrl-C, a crash or a pause the same command goes on, a step is never done twice, and one
+whose answer was lost is looked up on the server first. It also ends at a step that is more than a quarter of an hour late, since
+overdue steps would all be done at once: --late does that step now, and puts off those after it by as much. It ends as well (exit
+code 2) where the server's journal says that somebody else, perhaps with a copy of the same state file, has done what a step does:
+--others goes on all the same.
 
 A plan may leave out tenant and population: the live tenant's are meant. One of rollcall plan waves for an export has stand-in
 profiles (company mail, restrictions): put your own there first by rollcall profiles apply, and their names in the plan.
 
-Devices that enrol, are absent or are unenrolled by their users, faults and loads are no administrator's: a plan with them is
-refused by line and field. The users of ask_users_to_sync are not written to: their devices are woken.`,
+A plan with what no administrator does (devices that enrol, are absent or are unenrolled by their users, faults, loads) is refused
+by line and field. The users of ask_users_to_sync are not written to: their devices are woken.`,
 		Example: `  rollcall apply change.yaml
   rollcall apply change.yaml --confirm 5d1f0c52a07be911
   rollcall apply waves.yaml --start 2026-12-01T08:00:00Z --confirm 5d1f0c52a07be911
@@ -88,7 +88,7 @@ refused by line and field. The users of ask_users_to_sync are not written to: th
 	flags.StringVar(&f.start, "start", "", "`MOMENT` (RFC 3339) at which the plan begins, and its steps count from (default: when it is confirmed)")
 	flags.BoolVar(&f.late, "late", false, "do a step although its moment is past, and put off the others by as much")
 	flags.BoolVar(&f.others, "others", false, "go on although somebody else has done what a step of the plan does")
-	flags.Uint64Var(&f.seed, "seed", 0, "whom a share of users or devices means, instead of the plan's")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed that decides whom a share of users or devices means, instead of the plan's")
 	flags.Var(&f.rehearse.language, "lang", "`LANGUAGE` of what is told and of the report: en or nl")
 	flags.StringVar(&f.rehearse.report, "report", "", "rehearsal: write report.html, result.json and the list of devices into `DIR`")
 	flags.BoolVar(&f.force, "force", false, "rehearse anew, although the plan has begun or the report is there")

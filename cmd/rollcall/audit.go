@@ -60,10 +60,10 @@ With --json each line of it is one JSON object on a line of its own, with --foll
 		return print(nil)
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.Device, "device", "", "only lines about this device, by what the wire calls it")
-	flags.StringVar(&f.Actor, "actor", "", "only what it did: token:NAME, device, push service or system")
+	flags.StringVar(&f.Device, "device", "", "only lines about the device with this ID")
+	flags.StringVar(&f.Actor, "actor", "", "only what this actor did: token:NAME, device, push service or system")
 	flags.StringVar(&rule, "rule", "", "only by this rule, as in AUTH-23")
-	flags.StringVar(&f.What, "what", "", `only what happened so, as in "moved"`)
+	flags.StringVar(&f.What, "what", "", `only lines that say this, as in "moved"`)
 	flags.StringVar(&since, "since", "", "only from this time on (RFC 3339), or for so long (as in 24h or 7d)")
 	flags.BoolVar(&follow, "follow", false, "go on with each line as it comes, until a signal")
 	cmd.AddCommand(auditVerifyCommand(c))

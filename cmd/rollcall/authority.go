@@ -88,11 +88,12 @@ func authoritySetCommand(c *client) *cobra.Command {
 		Long: `Change the tenant's authority. What it does is printed as a plan: one line for each group of devices that a rule treats
 alike, and one that sums up. Devices move later, each at its own completed check-in.
 
-A change that adds Intune, has Apple devices wait for a renewed push certificate, strands devices or leaves some without
-profiles is only shown at first (AUTH-35), with an id; --confirm with that id makes exactly what was shown. Where it strands devices, --count says how many (HST-071). When the world has changed since, the change is refused and the difference named (HST-070). rollcall
+A change that adds Intune, makes Apple devices wait for a renewed push certificate, strands devices or leaves some without profiles
+is at first only shown, with an id (AUTH-35); --confirm with that id makes exactly that change. If it strands devices, give their
+number by --count (HST-071). If anything has changed since it was shown, it is refused and the difference named (HST-070). rollcall
 preview shows any change without making it.
 
-None leaves a tenant unknown whose authority was never set (AUTH-02); one that is set never returns to that (AUTH-03).`,
+Choosing none leaves an authority that was never set unknown (AUTH-02); one that was set never becomes unknown again (AUTH-03).`,
 		Example: `  rollcall authority set coexistence
   rollcall authority set coexistence --confirm coexistence-1-9-23-1-5d41402abc4b2a76b9719d91`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -129,7 +130,7 @@ None leaves a tenant unknown whose authority was never set (AUTH-02); one that i
 	}
 	cmd.Flags().BoolVar(&change.Force, "force", false, "make a change that the service does not offer (AUTH-04)")
 	cmd.Flags().StringVar(&change.Confirm, "confirm", "", "`ID` that the change was shown with")
-	cmd.Flags().IntVar(&change.Count, "count", 0, "number of the devices that it strands, to say that they are meant (HST-071)")
+	cmd.Flags().IntVar(&change.Count, "count", 0, "how many devices it strands, to confirm that they are meant (HST-071)")
 	return cmd
 }
 

@@ -47,7 +47,7 @@ func clientCommand(cmd *cobra.Command) (*cobra.Command, *client) {
 }
 
 func (c *client) register(flags *pflag.FlagSet) {
-	flags.StringVar(&c.server, "server", "", "the server's URL (default: of the one whose data folder --data is, else https://"+defaultListen+")")
+	flags.StringVar(&c.server, "server", "", "the server's URL (default: that of the server whose data folder is --data, else https://"+defaultListen+")")
 	flags.StringVar(&c.ca, "ca", "", "trust the CAs in this PEM file (default: ca.pem in --data, else the system's)")
 	flags.StringVar(&c.tokenFile, "token-file", "", "read the token from this file (default: ROLLCALL_TOKEN, else admin.token in --data)")
 	flags.StringVar(&c.data, "data", defaultData, "data folder of a server on this machine, for its address, its CA and its token")

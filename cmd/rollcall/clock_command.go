@@ -14,9 +14,9 @@ import (
 func clockCommand() *cobra.Command {
 	cmd, c := clientCommand(&cobra.Command{
 		Use: "clock", Short: "Show the server's clock, confirm it after it was set, or step a driven one",
-		Long: `Show the server's clock, or confirm it. When the clock of a server that runs is set by more than five minutes, no record is
-removed and no profile taken away for its age until an administrator confirms the time, or it is set back, after a restart too.
-The same holds where a server starts on a clock that is before the newest line of its journal (HST-110).`,
+		Long: `Show the server's clock, or confirm it. When a running server's clock is set by more than five minutes, no record or profile is
+removed for its age until an administrator confirms the time or sets it back; a restart does not end that. The same holds where a
+server starts on a clock that is before the newest line of its journal (HST-110).`,
 	})
 	read := func(use, short string, get func(cmd *cobra.Command, t *target.Rollcall) (target.Clock, error)) *cobra.Command {
 		return &cobra.Command{

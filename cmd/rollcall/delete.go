@@ -21,10 +21,13 @@ func devicesDeleteCommand(c *client) *cobra.Command {
 		Use: "delete DEVICE...", Short: "Take devices out of management and remove their records", Args: cobra.MinimumNArgs(1),
 		Long: `Take devices out of management at their next check-in, and remove the record of each once it has heard of it (AUTH-53). The
 record of a device that is not enrolled is removed at once. What happened to it stays in the journal.
-An Android device that is fully managed, dedicated or of AOSP without a user has no other way out than a factory reset: it erases
-itself, with all that is on it. The number of those is wanted, be it one (HST-071): --count, or as typed on a terminal. In an hour no
-more devices are erased than the setting blast-limit says, and the journal has it before the first order. --dry-run prints what would
-become of each device, with the number of those that would be erased by their mode, and does nothing. Exit code 2 when it is refused.`,
+
+An Android device that is fully managed, dedicated or of AOSP without a user can leave only by a factory reset: it erases itself,
+with all that is on it. Give the number of those, even of one (HST-071): by --count, or as typed on a terminal. No more devices are
+erased in an hour than the setting blast-limit allows, and the journal says what is about to be done before the first order.
+
+--dry-run prints what would become of each device, with the number of those that would erase themselves, and does nothing. Exit
+code 2 when the deletion is refused.`,
 		Example: `  rollcall devices delete 00008101-000A1B2C3D4E001E
   rollcall devices delete --dry-run d-1c7e65b8d0a1f2e3c4d5 d-2f9a04c7e1b6d8f0a3c2
   rollcall devices delete --count 2 d-1c7e65b8d0a1f2e3c4d5 d-2f9a04c7e1b6d8f0a3c2`,
@@ -74,7 +77,7 @@ become of each device, with the number of those that would be erased by their mo
 			return tellDelete(cmd, &d, "removed, once it has heard that it is managed no more", "removed: it was not enrolled", "erases itself, and is removed with that")
 		},
 	}
-	cmd.Flags().IntVar(&o.Count, "count", 0, "number of the devices that erase themselves by it, to say that this is meant (HST-071)")
+	cmd.Flags().IntVar(&o.Count, "count", 0, "how many devices erase themselves, to confirm that this is meant (HST-071)")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what it would do, and do nothing")
 	return cmd
 }

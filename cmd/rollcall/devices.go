@@ -21,8 +21,8 @@ import (
 func devicesCommand() *cobra.Command {
 	cmd, c := clientCommand(&cobra.Command{
 		Use: "devices", Short: "List, inspect and command enrolled devices",
-		Long: `List, inspect and command enrolled devices. A DEVICE is what the list has as its ID, or its name or serial number where only one device
-that is not ended has it.`,
+		Long: `List, inspect and command enrolled devices. A DEVICE is the ID that the list shows, or a name or serial number that only one device
+has, ended ones not counted.`,
 	})
 	cmd.AddCommand(devicesListCommand(c), devicesShowCommand(c), devicesAssignCommand(c), devicesSupportMoveCommand(c), devicesReenrolCommand(c), devicesDeleteCommand(c), devicesWipeCommand(c))
 	for _, o := range []struct {
@@ -328,7 +328,7 @@ func devicesOrderCommand(c *client, kind target.OrderKind, short string) *cobra.
 		flags.StringVar(&o.PIN, "pin", "", "six digits that a Mac asks for afterwards")
 		flags.StringVar(&o.Message, "message", "", "text on the locked screen")
 	case target.Retire:
-		flags.BoolVar(&o.Drop, "drop", false, "by the answer that makes a device give up its management, instead of a command that it does not carry out")
+		flags.BoolVar(&o.Drop, "drop", false, "for a device that carries out no commands: retire it by the answer that makes it give up its management")
 	case target.ResetPasscode:
 		flags.StringVar(&o.Passcode, "passcode", "", "the new one (default: none)")
 	case target.ClearAppData:

@@ -30,13 +30,13 @@ func explainCommand() *cobra.Command {
 	var f explainFlags
 	cmd := &cobra.Command{
 		Use: "explain FILE --device ID", Short: "Tell one device's life out of an event log, with the rule behind each step", Args: cobra.ExactArgs(1),
-		Long: `Read an event log (rehearse --log, or events.jsonl of a lab's report) and tell what happened to one device, step by step, in
-words: what the plan did to everybody, what the device says, what the server says, and by which rule. A rehearsal's log leaves out
-check-ins of which nothing came, and from when to when the push certificate held the device; both are filled in by playing the device's
-part of the story again.
+		Long: `Read an event log (rehearse --log, or events.jsonl of a lab's report) and tell what happened to one device, step by step, in words:
+what the plan did to everybody, what the device says, what the server says, and by which rule. A rehearsal's log leaves out
+check-ins that changed nothing, and how long the push certificate held the device; both are filled in by playing the device's part
+of the story again.
 
---device takes the identifier that the log has, or, where the log's population was made from its plan, the device's name or
-serial number as the report has it. Of a log of a tenant's own devices, --export FOLDER says which names they have.`,
+--device takes the identifier that the log has, or, where the log's population was made from its plan, the device's name or serial
+number as the report has it. For a log of a tenant's own devices, --export FOLDER gives their names.`,
 		Example: `  rollcall rehearse gap --log story.jsonl
   rollcall explain story.jsonl --device ios-000001
   rollcall explain story.jsonl --device ios-000001 --lang nl`,

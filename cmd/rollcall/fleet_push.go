@@ -208,9 +208,9 @@ func fleetPushCACommand() *cobra.Command {
 	var f pushFlags
 	cmd := &cobra.Command{
 		Use: "push-ca FILE", Short: "Make the CA of --apns-listen and its like, for a server to trust", Args: cobra.ExactArgs(1),
-		Long: `Make the certificate authority of the push services that --apns-listen, --wns-listen and --fcm-listen start, in FILE and, its
-key, FILE.key, and where the addresses of the last two are given the files by which the server shows itself to them. A server is told
-of all that before it starts; each load then names the same. What is there already stays.`,
+		Long: `Make the certificate authority of the push services that --apns-listen, --wns-listen and --fcm-listen start, in FILE and, its key,
+FILE.key, and, where the addresses of the last two are given, the files with which the server signs in to them. Give all of that to
+the server before it starts, and to each load. What is there already stays.`,
 		Example: `  rollcall fleet push-ca push.pem
   rollcall serve --apns-url https://127.0.0.1:2197 --apns-ca push.pem
   rollcall fleet run --target https://127.0.0.1:8443 --apns-listen 127.0.0.1:2197 --apns-ca push.pem --everyone 10s

@@ -56,7 +56,7 @@ is no directory here: PCs that would bring its token enrol by a link, as all do 
 devices are woken, those take part for which a push service runs: --apns-listen, --wns-listen, --fcm-listen.
 
 After all have enrolled it plays these acts of a plan's timeline: authority, profiles of the group all (with --users), renewed push
-certificates (of a rollcall server), and commands for all. Which it does not play, it says before it starts.
+certificates (of a rollcall server), and commands for all. Before it starts it says which acts it does not play.
 
 Before the load the generator measures what it can do at most against a server that does nothing. A run in which it was
 itself the bottleneck is INVALID and says nothing of the server (exit code 3). Exit code 2: a limit is broken, nothing was done
@@ -92,20 +92,20 @@ it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) a
 	flags.StringSliceVar(&f.platforms, "platform", nil, "devices of `PLATFORM`s in equal parts instead of the plan's mix, such as ios,windows,android; the last two with a rollcall server alone")
 	flags.Uint64Var(&f.seed, "seed", 0, "other devices, and other chance, by the same rules")
 	flags.TextVar(&f.rate, "rate", plan.PerSecond(0), "check-ins in a time, such as 500/s or 30/m, instead of the plan's arrival")
-	flags.TextVar(&f.enrolments, "enrolments", plan.PerSecond(0), "in place of check-ins: enrolments in a time")
+	flags.TextVar(&f.enrolments, "enrolments", plan.PerSecond(0), "enrolments in a time, instead of check-ins")
 	durationVar(flags, &f.length, "for", 0, "how long the load lasts")
 	durationVar(flags, &f.ramp, "ramp", 0, "with --rate: the rate rises from 0 in this time")
 	durationVar(flags, &f.everyone, "everyone", 0, "every device checks in once within this time, beside the rate")
 	flags.BoolVar(&f.poisson, "poisson", false, "arrivals by chance, not evenly")
 	flags.IntVar(&f.closed, "closed", 0, "closed loop: `N` devices at a time, each again as soon as it was answered; hides stalls, and says so")
-	durationVar(flags, &f.think, "think", 0, "planned from a step of a conversation to the next (default 100ms)")
+	durationVar(flags, &f.think, "think", 0, "planned time from one step of a conversation to the next (default 100ms)")
 	flags.BoolVar(&f.resumed, "resume", false, "devices resume their TLS sessions instead of making full handshakes")
 	flags.BoolVar(&f.kept, "keep-open", false, "devices keep their connections; real ones close them after the empty answer")
 	flags.BoolVar(&f.retries, "retries", false, "devices that were turned away come again when they themselves would (on with --everyone)")
 	durationVar(flags, &f.drain, "drain", 0, "how long what is under way at the end may take (default 30s)")
 	flags.IntVar(&f.parallel, "parallel", 32, "enrolments at a time before the load")
 	durationVar(flags, &f.calibrate, "calibrate", 3*time.Second, "how long the generator measures itself before the load")
-	flags.StringArrayVar(&f.limits, "limit", nil, "`CONDITION` that must hold, such as 'checkins.p99 < 50ms'; may be given again, beside the plan's; without a PLAN in place of the ready one's on the same figure")
+	flags.StringArrayVar(&f.limits, "limit", nil, "`CONDITION` that must hold, such as 'checkins.p99 < 50ms'; may be given again; added to the plan's, and without a PLAN instead of the ready plan's limit on the same figure")
 	flags.StringVar(&f.baseline, "baseline", "", "compare with the result.json of an earlier run in `FILE`")
 	flags.Var(&f.language, "lang", "`LANGUAGE` of what is told and of the report: en or nl")
 	flags.StringVar(&f.report, "report", "", "write report.html and result.json into `DIR`")

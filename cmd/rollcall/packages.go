@@ -17,9 +17,9 @@ import (
 func packagesCommand() *cobra.Command {
 	cmd, c := clientCommand(&cobra.Command{
 		Use: "packages", Short: "Make, list and revoke provisioning packages for Windows devices",
-		Long: `Make, list and revoke provisioning packages for Windows devices: machines that have the package's bootstrap certificate enrol by
-it, without a user (WIN-067). The certificate stands for the package and not for a machine, so a package is for so many machines and
-so long. A machine counts once, by what it says of its hardware, however often it is set up anew.`,
+		Long: `Make, list and revoke provisioning packages for Windows devices: machines that have the package's bootstrap certificate enrol by it,
+without a user (WIN-067). The certificate stands for the package and not for a machine, so a package is for a limited number of
+machines and a limited time. A machine counts once, by what it says of its hardware, however often it is set up anew.`,
 	})
 	cmd.AddCommand(packagesMakeCommand(c), packagesListCommand(c), packagesRevokeCommand(c))
 	return cmd
@@ -32,7 +32,8 @@ func packagesMakeCommand(c *client) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use: "make NAME", Short: "Make a package: its bootstrap certificate and key", Args: cobra.ExactArgs(1),
-		Long: `Make a package: its bootstrap certificate and the key of it, which the server does not keep. Whoever has the file may enrol machines.
+		Long: `Make a package: its bootstrap certificate and that certificate's key, which the server does not keep. Whoever has the file may enrol
+machines.
 
 In Windows Configuration Designer the certificate with its key is imported as a client certificate, in PKCS#12
 (openssl pkcs12 -export -in FILE -out package.pfx), and Workplace/Enrollments has AuthPolicy Certificate, what is printed as

@@ -38,10 +38,10 @@ func planWavesCommand() *cobra.Command {
 	f := planWavesFlags{who: populationFlags{each: rehearsedDevice}}
 	cmd := &cobra.Command{
 		Use: "waves [PLAN]", Short: "Compute waves of licences that keep bounds, rehearse them, and write them as a plan", Args: cobra.MaximumNArgs(1),
-		Long: `Find the largest waves of licences that keep the bounds, from the devices, users and habits of a plan or an export: a part
-of the users each working day, as many every day but the last, a few each minute. Sizes are rehearsed, beside the same story without
-waves, until one is found that keeps the bounds while one user more a day does not: a minute or a gap that is there without any
-wave too is no wave's fault. Who did not make it in the rehearsal is named, with the reason, and so is every user for whom no licence is left.
+		Long: `Find the largest waves of licences that keep the bounds, from the devices, users and habits of a plan or an export: a part of the
+users each working day, as many every day but the last, a few each minute. Sizes are rehearsed, beside the same story without waves,
+until one is found that keeps the bounds while one user more a day does not: a minute or a gap that breaks them without any wave
+does not count. Who did not make it in the rehearsal is named, with the reason, and so is every user for whom no licence is left.
 
 The waves come after the plan's last change of authority, push certificate, profiles and licences. Where a plan of a tenant under
 office365 changes no authority, as one fresh from plan import, and for an export without a plan, the story before the waves is
@@ -50,9 +50,9 @@ made up: Intune is added with a push certificate renewed ten minutes later, and 
 Waves are for the users that they were computed with. A plan from plan import only draws users like those of the export, so give
 the export here too (--export) where the waves are to be rehearsed with it, or applied to its tenant.
 
-The bounds are for the whole rehearsal: what the plan's own changes break before the first wave no size of waves mends, so it is told
-by itself. Where the story before the waves is made up, the storm that adding Intune makes by itself is told too, and held against no
-bound. Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is written all the same.`,
+The bounds are for the whole rehearsal: what the plan's own changes break before the first wave is told separately, since no size of
+waves mends it. Where the story before the waves is made up, the storm that adding Intune makes by itself is told too, and held
+against no bound. Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is written all the same.`,
 		Example: `  rollcall plan waves --export ./my-tenant --peak-checkins 100/min --unprotected 30m --hours 08:00-18:00 --out waves.yaml
   rollcall plan waves change.yaml --peak-checkins 500/min --peak-certificates 20/min
   rollcall plan import --export ./my-tenant --out my-tenant.yaml && rollcall plan waves my-tenant.yaml --export ./my-tenant --out waves.yaml

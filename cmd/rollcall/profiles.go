@@ -32,7 +32,7 @@ func profilesApplyCommand(c *client) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "apply FILE", Short: "Make FILE the newest version of a profile and assign it", Args: cobra.ExactArgs(1),
 		Long: `Make FILE the newest version of a profile and assign it to groups of users. --preview prints which devices get it, which have it
-replaced, and which old profile of its family it does not overwrite for want of the same name (AUTH-26), and changes nothing.`,
+replaced, and which old profile of its family it does not overwrite because the names differ (AUTH-26), and changes nothing.`,
 		Example: `  rollcall profiles apply mail.mobileconfig --to sales --preview
   rollcall profiles apply mail.mobileconfig --to sales --authority intune`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {

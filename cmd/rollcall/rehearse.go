@@ -64,8 +64,8 @@ memory, the exponents with which they grow (1 is in proportion), and how much fa
 runs PROGRAM -n DEVICES -events CHECK-INS -runs 3 -only ROWS afterwards on the same machine and prints the ratio; of its lines
 "NAME n=DEVICES million events per s X | per CPU-s Y" the fastest counts.
 
-Exit code 0; 2 if a limit of the plan or an invariant did not hold. Ctrl-C ends it with what was played so far, marked
-partial (130): of many devices, which are played some after the others, the first to the end of the story, and the rest not at all.`,
+Exit code 0; 2 if a limit of the plan or an invariant did not hold. Ctrl-C ends it with what was played so far, marked partial
+(130): many devices are played in turns, so the first ones reach the end of the story and the rest are not in it.`,
 		Example: `  rollcall rehearse lab
   rollcall rehearse lab --devices 100000 --report ./lab
   rollcall rehearse --export ./my-tenant

@@ -31,14 +31,14 @@ func tokenMakeCommand(c *client) *cobra.Command {
 		Use: "make NAME", Short: "Make a token and print it, this once", Args: cobra.ExactArgs(1),
 		Long: `Make a token and print it, this once.
 
-Its role says how far it reaches (AUTH-08), each role as far as those before it and further:
+Its role says how far it reaches (AUTH-08); each role includes those before it:
   reader    sees everything but tokens, changes nothing
   helpdesk  orders devices about, makes enrolment links
   intune    the tenant: authority, consents, push certificates, users, licences, profiles, settings
   global    tokens too
 
-A token that is called as a user of the tenant is that user's: a change of authority says where an administrator holds no
-licence that entitles Intune.`,
+A token with the name of a user of the tenant is that user's: a change of authority warns of an administrator without a licence that
+entitles Intune.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := new(store.Role).UnmarshalText([]byte(role)); err != nil {
 				return fmt.Errorf("--role: %w", err)
@@ -55,7 +55,7 @@ licence that entitles Intune.`,
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "reader", "how far it reaches: reader, helpdesk, intune or global")
-	durationVar(cmd.Flags(), &lifetime, "lifetime", 0, "how long it opens the API (default: until it is revoked)")
+	durationVar(cmd.Flags(), &lifetime, "lifetime", 0, "how long it is valid (default: until it is revoked)")
 	return cmd
 }
 

@@ -27,8 +27,8 @@ func usersAddCommand(c *client) *cobra.Command {
 	var manager bool
 	cmd := &cobra.Command{
 		Use: "add UPN...", Short: "Add users, or change those that exist", Args: cobra.MinimumNArgs(1),
-		Long: `Add users, or change those that exist: what is not given of these stays as it is. Where Intune was added beside Basic Mobility
-and Security, the licences of users with devices are changed by rollcall users licences, which says what moves.`,
+		Long: `Add users, or change those that exist: what is not given stays as it is. Where Intune was added beside Basic Mobility and Security,
+the licences of users with devices are changed by rollcall users licences, which says what moves.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := c.target()
 			if err != nil {
@@ -92,11 +92,11 @@ func usersLicencesCommand(c *client) *cobra.Command {
 	var confirm string
 	cmd := &cobra.Command{
 		Use: "licences UPN...", Short: "Assign licences to users, or remove them; under coexistence their devices move", Args: cobra.MinimumNArgs(1),
-		Long: `Assign licences to users, or remove them. Under coexistence the devices of a user who gains a licence that entitles Intune
-move to Intune at their next check-in, and lose what Basic Mobility and Security set (AUTH-23); elsewhere nothing moves. More
-licences than the tenant owns are refused (AUTH-09). What it does is printed; --preview prints it and changes nothing. What
-nobody names stays as it is, whoever else changes licences at the same time; an id of --confirm stands for what the users
-held, too (HST-070).`,
+		Long: `Assign licences to users, or remove them. Under coexistence the devices of a user who gains a licence that entitles Intune move to
+Intune at their next check-in, and lose what Basic Mobility and Security set (AUTH-23); elsewhere nothing moves. More licences than
+the tenant owns are refused (AUTH-09). What it does is printed; --preview prints it and changes nothing. Licences that are not named
+stay as they are, even if somebody else changes them at the same time; the id of --confirm covers what the users held before, too
+(HST-070).`,
 		Example: `  rollcall users licences ada@example.org --assign intune --preview
   rollcall users licences ada@example.org bob@example.org --assign intune`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -220,7 +220,7 @@ the consent for Google's services first: rollcall consent grant androidManagedSt
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case mode == "" && len(args) == 0 && kind != "windows":
-				return errors.New("say whose device it is, by UPN; without a user is a PC, by --kind windows, and an Android device of some modes")
+				return errors.New("say whose device it is, by UPN; only a PC (--kind windows) and an Android device of some modes can be without a user")
 			case mode == "":
 				return nil
 			}
@@ -284,7 +284,7 @@ the consent for Google's services first: rollcall consent grant androidManagedSt
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&whom, "for", "", "agent: print the line that has a machine managed")
+	flags.StringVar(&whom, "for", "", "agent: print the line to paste on a machine")
 	flags.StringVar(&kind, "kind", "", "kind of device that the link is for: ipad, iphone, mac or windows (default: any but Android's)")
 	flags.StringVar(&mode, "android", "", "for an Android device, managed in this `MODE`")
 	durationVar(flags, &o.Lifetime, "expires", 0, "time until the link is of no use (default: the server's)")

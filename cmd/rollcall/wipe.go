@@ -23,9 +23,10 @@ func devicesWipeCommand(c *client) *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
 		Use: "wipe DEVICE...", Short: "Erase devices", Args: cobra.MinimumNArgs(1),
-		Long: `Erase devices at their next check-in. Of several their number is wanted (HST-071): --count, or as typed on a terminal. In an
-hour no more devices are erased than the setting blast-limit says, and the journal has it before the first order. --dry-run
-prints which devices they are, and erases none. Exit code 2 when it is refused, or one of the devices cannot be erased.`,
+		Long: `Erase devices at their next check-in. For more than one device, give their number (HST-071): by --count, or as typed on a terminal.
+No more devices are erased in an hour than the setting blast-limit allows, and the journal says what is about to be done before the
+first order. --dry-run prints which devices they are, and erases none. Exit code 2 when it is refused, or one of the devices cannot
+be erased.`,
 		Example: `  rollcall devices wipe 00008101-000A1B2C3D4E001E
   rollcall devices wipe --dry-run 00008101-000A1B2C3D4E001E 00008101-000A1B2C3D4E001F
   rollcall devices wipe --count 2 00008101-000A1B2C3D4E001E 00008101-000A1B2C3D4E001F`,
@@ -50,7 +51,7 @@ prints which devices they are, and erases none. Exit code 2 when it is refused, 
 		},
 	}
 	cmd.Flags().StringVar(&w.PIN, "pin", "", "six digits that a Mac asks for afterwards")
-	cmd.Flags().IntVar(&w.Count, "count", 0, "number of the devices, to say that they are meant (HST-071)")
+	cmd.Flags().IntVar(&w.Count, "count", 0, "how many devices they are, to confirm that they are meant (HST-071)")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what it would do, and do nothing")
 	return cmd
 }

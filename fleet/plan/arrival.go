@@ -101,7 +101,7 @@ func (h Handshakes) String() string {
 
 const resumedShare = " resumed"
 
-// Resumes tells whether the device of a number, from 1 on, takes up sessions. Of any many numbers in a row, the share do.
+// Resumes tells whether the device of a number, from 1 on, takes up sessions. Of any long run of numbers, that share do.
 func (h Handshakes) Resumes(n uint32) bool {
 	const golden = 2654435769 // of 2^32: multiples of it are spread evenly
 	return uint64(n*golden)*uint64(Whole)>>32 < uint64(h)

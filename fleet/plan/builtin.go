@@ -21,8 +21,8 @@ func BuiltIn(name string) (*Plan, error) {
 	return Parse(name+".yaml", data)
 }
 
-// ForItsOwn tells whether p is a ready plan whose limits were written for the devices that it makes: what they say of devices says
-// nothing of an export's. Only the plan tenant was written for those.
+// ForItsOwn tells whether p is a ready plan whose limits were written for the devices that it makes, and say nothing of an
+// export's. Only the plan tenant was written for an export's.
 func (p *Plan) ForItsOwn() bool {
 	ready, err := BuiltIn(p.Name)
 	return err == nil && ready.Source() == p.Source() && p.Name != "tenant"

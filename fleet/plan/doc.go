@@ -7,8 +7,8 @@
 // the Go types, for editors. [Evaluate] compares a result with the plan's limits. [Plan.Encode] writes a plan that a program has
 // made.
 //
-// The ready plans are files under plans; each says in teaches what it shows. Waves of licences are unrolled as a plan is read: who
-// plays it knows licences alone, and errors still name the line of the wave ([Plan.Path]).
+// The ready plans are files under plans; each says in teaches what it shows. Waves of licences are unrolled as a plan is read:
+// whoever plays it sees licences only, while errors name the line of the wave ([Plan.Path]).
 //
 // The package reads and judges plans; it makes no devices (fleet/population does) and runs nothing. Which keys
 // exist grows with what rollcall can do; the shape stays.

@@ -21,7 +21,7 @@ func (d *Doubt) In(l lang.Language) string {
 	return l.Say("line %d, %s: %s. Otherwise: %s", d.Line, d.Field, d.Text.In(l), d.Other.In(l))
 }
 
-// Doubts are those of p, which is checked, in the order of a plan's parts. there is the export whose devices play it; nil: it makes its own.
+// Doubts returns those of p, a checked plan, in the order of its parts. there is the export whose devices play it; nil: it makes its own.
 func (p *Plan) Doubts(there *Tenancy) (all []Doubt) {
 	doubt := func(path string, rule protocol.Rule, text, other lang.Text) {
 		all = append(all, Doubt{p.Mistake(path, rule, "").Line, path, rule, text, other})

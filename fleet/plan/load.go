@@ -19,17 +19,16 @@ import (
 // Load reads the plan in the file path. An error about its content is [Errors].
 func Load(path string) (*Plan, error) { return load(path, nil) }
 
-// LoadFor is [Load] for a plan that is about a tenant which is there: where it says nothing of devices, t's are meant, and what it
-// says nothing of about the tenant is as t has it.
+// LoadFor is [Load] for a plan about an existing tenant: devices and settings of the tenant that the plan leaves out are t's.
 func LoadFor(path string, t *Tenancy) (*Plan, error) { return load(path, t) }
 
-// ParseFor is [Parse] for a plan that is about a tenant which is there, as [LoadFor] reads one.
+// ParseFor is [Parse] for a plan about an existing tenant, as [LoadFor] reads one.
 func ParseFor(name string, data []byte, t *Tenancy) (*Plan, error) { return parse(name, data, t) }
 
-// Edited reads text, which was made of p, as p was read.
+// Edited reads text, an edited p, in the way that p was read.
 func (p *Plan) Edited(name string, text []byte) (*Plan, error) { return parse(name, text, p.there) }
 
-// A Tenancy is what a tenant that is there, a live one or an export's, has of what a plan may leave out.
+// A Tenancy is what a plan may leave out about an existing tenant, a live one or an export's.
 type Tenancy struct {
 	Authority   protocol.Authority `json:"authority"`
 	Coexistence bool               `json:"coexistence"`

@@ -20,8 +20,8 @@ const (
 // maxTurns bounds in how many turns users get a licence.
 const maxTurns = 100_000
 
-// Suits checks p, which is checked, for a tenant that is there in place of its own, such as an export's: the changes that there are
-// none of from there, what is done under an authority that does not have it, and what would concern nobody. The error is [Errors], all of them.
+// Suits checks p, a checked plan, against an existing tenant in place of its own, such as an export's: changes that cannot be made from
+// there, what is done under an authority that does not offer it, and what would concern nobody. The error is [Errors], all of them.
 func (p *Plan) Suits(t *Tenancy) error {
 	q := *p
 	q.take(t)

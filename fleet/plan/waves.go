@@ -49,7 +49,8 @@ func (p *Plan) place(i int) string {
 	return fmt.Sprintf("timeline[%d]", i)
 }
 
-// Path returns where what the i-th action of the timeline does is in the file, as errors call it: timeline[2].licences.
+// Path returns the place in the file of what the i-th action of the timeline does, as errors name it:
+// timeline[2].licences.
 func (p *Plan) Path(i int) string {
 	if a := &p.Timeline[i]; a.wave || a.Kind() == "" {
 		return p.place(i)

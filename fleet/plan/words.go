@@ -49,7 +49,7 @@ func (d *Decider) UnmarshalText(b []byte) error { return word((*uint8)(d), decid
 // A Trouble is how the server fails.
 type Trouble uint8
 
-// The troubles: no answer at all, and 503 as answer.
+// The troubles: no answer at all, or 503 as answer.
 const (
 	Down Trouble = iota + 1
 	Busy
@@ -68,7 +68,7 @@ func (t *Trouble) UnmarshalText(b []byte) error { return word((*uint8)(t), troub
 // An Outage is how the push service fails.
 type Outage uint8
 
-// The outages: of each device the latest push comes when the service is up again, and no push comes at all.
+// The outages: each device's latest push comes when the service is up again, or no push comes at all.
 const (
 	PushDown Outage = iota + 1
 	PushLost

@@ -19,7 +19,7 @@ type Note struct {
 }
 
 // Fit returns a plan whose tenant, mix, licences and habits are those of p, an imported population: what it makes is like p in
-// proportion, and is nobody of p. Where p knows how silent devices come back (see Since) they do so in the plan. Its timeline has
+// proportion, and names nobody of p. Where p knows how silent devices come back (see Since), the plan does too. Its timeline has
 // the enrolments that are not complete, and nothing else. The notes say what was read from the export and what is assumed.
 func (p *Population) Fit() (*plan.Plan, []Note) {
 	f := fitter{from: p, to: &plan.Plan{Until: plan.Duration(14 * plan.Day), Seed: 1}}

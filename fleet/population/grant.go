@@ -20,8 +20,8 @@ func (p *Population) Holders() Holders {
 	return h
 }
 
-// PickUsers returns the users whom of is about while they have the licences h, ascending: those of a share are drawn under
-// seed and salt as [Population.Pick] draws devices. Nobody without a usage location is given a licence (graph.md, assignLicense).
+// PickUsers returns the users whom of means when they hold h, ascending: those of a share are drawn under seed and salt as
+// [Population.Pick] draws devices. Nobody without a usage location is given a licence (graph.md, assignLicense).
 func (p *Population) PickUsers(of *plan.Licensing, h Holders, seed, salt uint64) []int {
 	var chosen []int
 	t := of.To
@@ -95,9 +95,9 @@ func (p *Population) Unowned() bool {
 	return p.Holders().entitled() == 0
 }
 
-// Afford holds the licences that pl gives to p's users, and those that it says they have, against the units that the tenant
-// owns (AUTH-09), of which it needs one to add Intune; who does not say how many it owns owns those that are assigned. An export may
-// have more assigned than owned; then a plan may not add to that. The error is a [*plan.Error] with the line.
+// Afford compares the licences that pl gives to p's users, and those that it says they have, with the units that the tenant owns
+// (AUTH-09); to add Intune takes one. A tenant that does not say how many it owns, owns those that are assigned. An export may have
+// more assigned than owned; then a plan may not add to that. The error is a [*plan.Error] with the line.
 func (p *Population) Afford(pl *plan.Plan) error {
 	units, known := p.Tenant.Units.Owned, p.Tenant.Units.Known
 	if pl.Tenant.Units != nil {

@@ -11,7 +11,8 @@ import (
 	"rollcall/protocol"
 )
 
-// What random numbers are for. Another number is another population under every seed: none is given twice, or anew.
+// What random numbers are for. A changed number would change the population of every seed: none is used twice, or
+// again.
 const (
 	useDevice = iota + 2
 	useUser

@@ -2,7 +2,7 @@ package population
 
 import "slices"
 
-// NotPlayed is why a device is left out of what a rehearsal that was cut short has to tell.
+// NotPlayed is why a device is left out of the result of a rehearsal that was cut short: its turn never came.
 const NotPlayed Reason = "not_played"
 
 // Only returns the part of p with the devices of these indices, ascending, and all users. The others count as left out.

@@ -45,7 +45,7 @@ type Tenant struct {
 	Units       Units
 }
 
-// Tenancy is what a plan that plays an export's devices has to do with.
+// Tenancy returns what a plan that plays an export's devices may leave out.
 func (p *Population) Tenancy() *plan.Tenancy {
 	t := &plan.Tenancy{Authority: p.Tenant.Authority, Coexistence: p.Tenant.Coexistence, Exported: true}
 	for i := range p.Devices {

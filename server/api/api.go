@@ -39,7 +39,8 @@ type Config struct {
 	Log    *logrus.Logger
 	CA     string // sha256: and the hash of the CA certificate that the server shows; empty: not told to who invites
 
-	// Provisioning returns what a device is told that is to enrol with a token of a mode. Nil: Android devices are not served.
+	// Provisioning returns what to tell a device that is to enrol with this token, in this mode. Nil: Android devices are not
+	// served.
 	Provisioning func(token string, mode android.Mode) (*android.ProvisioningData, error)
 
 	// TestPush makes a push certificate for a simulated push service, PEM with its key. Nil: the clouds are real.

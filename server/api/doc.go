@@ -9,8 +9,8 @@
 // nobody's. Who may not see something is told that it is not there; who may not do something is refused by AUTH-08. Each
 // refusal by rule stands in the journal, with the token's name.
 //
-// A change that is previewed answers with the preview. Without the id of one that it needs, or with that of a world that
-// is gone, it is refused, and the error has the preview of now (AUTH-35, HST-070).
+// A change that is previewed answers with the preview. One that needs the id of its preview and comes without it, or
+// with an outdated one, is refused, and the error has the present preview (AUTH-35, HST-070).
 //
 // It takes no device certificate for an administrator, whoever presents one, and has no cookie. A list comes in
 // pages: limit bounds one, next is the cursor for the one after it, and an empty next ends the list. The journal can be

@@ -33,7 +33,7 @@ type line struct {
 
 var journalQuery = append([]param{
 	{"device", "string", "only lines about this device"},
-	{"actor", "string", "only what it did: token:NAME, device, push service or system"},
+	{"actor", "string", "only what this actor did: token:NAME, device, push service or system"},
 	{"rule", "string", "only by this rule, as in AUTH-23"},
 	{"what", "string", "only what happened so, as in moved"},
 	{"since", "string", "only from this time on, RFC 3339"},

@@ -1,5 +1,5 @@
-// Package csp says profiles and orders in the words of Windows' configuration service providers: as the SyncML commands that install
-// and remove them (windows.md section 11). Pure: no I/O, clock or goroutines.
+// Package csp translates profiles and orders for Windows' configuration service providers: into the SyncML commands that install and
+// remove them (windows.md section 11). Pure: no I/O, clock or goroutines.
 //
 // Start with [Read], which takes a document as an administrator uploads it. [Profile.Install] and [Profile.Remove] are the two
 // directions, and [Before] is what they are told of the device; [Order] says the other commands of the server.
@@ -11,7 +11,7 @@
 //
 // # Divergences
 //
-//   - What a version before wrote is read from its document again, which the server keeps under its number for ever, and not from a list
-//     kept for each device: a million of those would say no more. So a translation that comes to name other nodes must delete the former
-//     ones too; testdata shows each node that one has.
+//   - What an earlier version wrote is read again from its document, which the server keeps for ever under its number, and not from a
+//     list kept for each device: a million of those would say no more. So a translation that changes to other nodes must still delete
+//     the former ones; testdata shows the nodes of each.
 package csp

@@ -28,8 +28,8 @@ func (p *Profile) Install(b Before) (out []windows.Command) {
 	return append(out, b.gone(nil, p)...)
 }
 
-// Remove returns what takes p off a device, with what it took or was to take the place of. A node that is missing is as it should be
-// (404).
+// Remove returns what takes p off a device, together with what p replaced or was to replace. A node that is missing is as it should
+// be (404).
 func (p *Profile) Remove(b Before) []windows.Command {
 	if b.Partial {
 		b.Tried = append([]*Profile{p}, b.Tried...)

@@ -34,5 +34,5 @@ func UserScope(f protocol.Family, payload []byte) bool {
 	return f == protocol.Email || IsDocument(payload) && bytes.Contains(payload, []byte("./User/"))
 }
 
-// Identifier is by which a document called name is told from others: SyncML has no name of its own.
+// Identifier returns the identifier of a document called name: SyncML itself has none.
 func Identifier(name string) string { return "windows." + name }

@@ -141,8 +141,8 @@ func root(uri string) string {
 	return uri
 }
 
-// AddsOnce tells whether a node is of what a device deletes when it is added again, in whatever part: an account of Exchange, whose leaves
-// are replaced then (windows.md section 11).
+// AddsOnce tells whether a node belongs to what a device deletes when any part of it is added again: an account of Exchange, whose leaves
+// are replaced instead (windows.md section 11).
 func AddsOnce(uri string) bool {
 	path, _ := windows.NodePath(uri)
 	f := familyOf(path)

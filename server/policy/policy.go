@@ -25,7 +25,7 @@ func IsDocument(payload []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(payload, " \t\r\n"), []byte("{"))
 }
 
-// Identifier is by which a policy called name is told from others: it has no name of its own.
+// Identifier returns the identifier of a policy called name: the document itself has none.
 func Identifier(name string) string { return "android." + name }
 
 // Read reads a document as it was uploaded: a policy (see [IsDocument]), or a profile of Apple's, signed or not. The error says which

@@ -2,8 +2,8 @@ package push
 
 import "sync"
 
-// Of the notifications a tenth may be sent a second time at once (HST-112), and a few more while there were few: where every
-// connection breaks, trying twice is twice the load on a service that is ill. The queue tries the others later.
+// A tenth of the notifications may be sent a second time at once (HST-112), and a few more as long as there were few: where
+// every connection breaks, trying twice is twice the load on a service that is ill. The queue tries the others later.
 const (
 	retryShare    = 0.1
 	retriesAtOnce = 20.0

@@ -24,8 +24,8 @@ type guard struct {
 	hosts  []string // host or host:port that are called too, at whatever address they have: simulated services
 }
 
-// CheckChannel refuses the channel URI of a Windows device at which no push service of Microsoft's is, nor one of hosts, each a host or
-// host:port. Whoever keeps channels asks before it keeps one, and the client of the service does before it calls.
+// CheckChannel refuses a Windows device's channel URI that leads neither to Microsoft's push service nor to one of hosts, each a host
+// or host:port. Call it before a channel is kept; the client of the service calls it before each push.
 func CheckChannel(uri string, hosts []string) error {
 	g := guard{suffix: notifyHosts, hosts: hosts}
 	_, err := g.channel([]byte(uri))

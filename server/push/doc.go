@@ -7,9 +7,9 @@
 // slot, with a breaker of its own, so that one authority's bad certificate stops nobody else.
 //
 // WNS and FCM are called with an access token, which their keys are exchanged for (OAuth 2): one for all notifications, asked for
-// again when it ends or is refused, and not at all for a while where the key itself is. What one device's address does is held
-// against that address alone; a WNS channel is data from a device, and its URI is looked at before anything is sent there, and
-// the address that its host has when it is called (HST-080).
+// again when it ends or is refused; where the key itself is refused, only after a while. What one device's address does is held
+// against that address alone; a WNS channel is data from a device: its URI is checked before anything is sent there, and so is
+// the address of its host at each call (HST-080).
 //
 // FCM is called without Google's own client library: a wake-up is five fields of one call, and that library would bring its
 // own retries, gRPC and six megabytes. It is the second opinion in fleet/interop instead.

@@ -12,7 +12,7 @@ import (
 // asks whether a device is there is not kept: its Expires is zero.
 const KeepWork = 7 * 24 * time.Hour
 
-// A Notification wakes one device. What it is wanted for, the device asks when it comes.
+// A Notification wakes one device. The device asks what for when it comes.
 type Notification struct {
 	Topic   string    // that the device was enrolled with; Apple's alone have one
 	Magic   string    // Apple's PushMagic, as the device gave it; any text

@@ -100,7 +100,7 @@ func merge[T any](have, add []T, compare func(a, b *T) int) []T {
 	return out
 }
 
-// Relicenses tells whether change gives users that there are other licences and does nothing else.
+// Relicenses tells whether change does nothing but give existing users other licences.
 func (c *Content) Relicenses(change *Change) bool {
 	for i := range change.Users {
 		u := &change.Users[i]

@@ -145,9 +145,8 @@ type Grant struct {
 
 // Identities keeps grants and issued certificates.
 type Identities interface {
-	// AddGrant keeps a new grant. One whose hash is known already is left as it is, its use included, but that one not used yet
-	// ends when g does, if that is later: a renewal that is handed out again, and a link that is opened again, bring the same
-	// challenge again.
+	// AddGrant keeps a new grant. A known grant with its hash stays as it is, its use included; an unused one ends when g does,
+	// if that is later: a renewal that is handed out again, and a link that is opened again, bring the same challenge again.
 	AddGrant(ctx context.Context, g *Grant) error
 
 	// Redeem looks up the grant with this hash (nil: there is none) and calls decide, alone on that grant. What
