@@ -54,5 +54,6 @@
 //
 // The UDID is made of the system's machine id, by a hash, so that a machine that is enrolled anew is the same device. Two machines with one
 // id, as clones have, cannot be told apart: the one that enrols later takes the place of the other, which is refused from then on and told so
-// (HST-032), and [Join.Draw] gives one a name by chance.
+// (HST-032). The newcomer is told as well, with the first answers to its identity, if the other was managed until then ([Status].Replaced): it
+// may be the same machine, whose farewell was not heard. [Join.Draw] gives one a name by chance.
 package host

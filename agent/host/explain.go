@@ -138,6 +138,15 @@ func replacedBy(host string) string {
 	return fmt.Sprintf("%s has a newer identity for this machine's identifier (%s): another machine, a copy of this one or its original, or another agent here, enrolled after it; %senrol with a new line, a copy with --draw-id", host, replacedRule, toLeave)
 }
 
+// Replaces says what to do where this machine's enrolment took the place of one that was still managed; empty: it did not.
+func (h *Host) Replaces() string {
+	if h.rec.Management.Replaced == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s had a machine with this identifier, enrolled at %s, and this one takes its place (%s): if that is another machine, as copies have one machine id, take this one out (rollcall agent unenroll) and enrol both with new lines, this one with --draw-id; if it is the same, all is well",
+		h.rec.Link.Host, minute(h.rec.Management.Replaced.Time()), replacedRule)
+}
+
 // takenWindows begins what a server says to a Windows device whose identifier another has.
 const takenWindows = "a device with this identifier is enrolled"
 

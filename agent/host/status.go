@@ -29,6 +29,7 @@ type Status struct {
 	Kind         protocol.Platform `json:"kind,omitzero"`          // as what the machine is managed
 	UDID         string            `json:"udid,omitempty"`         // or as what else its server lists it
 	Enrolled     protocol.Time     `json:"enrolled,omitzero"`
+	Replaced     protocol.Time     `json:"replaced,omitzero"` // since when its server had a machine of this identifier whose place it took (HST-032)
 
 	// Authority is who manages the machine, as its server says, since when, and by which rule: empty while it is to move. Unknown where the
 	// server says nothing of it, as those of others do: then Since is the enrolment.
@@ -151,7 +152,7 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	s.Alone = d.push().service == ""
 	s.Enrolled, s.Next, s.Poll, s.Courier = d.EnrolledAt(), d.Due(), r.Poll.String(), r.Courier
 	m := r.Management
-	s.Authority, s.Since, s.Rule = m.Authority, cmp.Or(m.Since, s.Enrolled), m.Rule
+	s.Authority, s.Since, s.Rule, s.Replaced = m.Authority, cmp.Or(m.Since, s.Enrolled), m.Rule, m.Replaced
 	if n := r.Notice; n != (protocol.Notice{}) {
 		s.Change = &AuthorityChange{n.Epoch, n.ChangedAt, n.Rule}
 	}

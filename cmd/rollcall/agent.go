@@ -113,6 +113,7 @@ alone. Without it the system's CAs decide.`,
 				return err
 			}
 			err = h.Enrol(cmd.Context(), j)
+			replaces := h.Replaces()
 			h.Close() // for the service
 			if err != nil {
 				return err
@@ -128,7 +129,7 @@ alone. Without it the system's CAs decide.`,
 			case started:
 				says = "this machine is managed now, and the system keeps it so"
 			}
-			return a.tell(cmd, false, says)
+			return a.tell(cmd, false, strings.TrimSpace(says+"\n"+replaces))
 		},
 	}
 	flags := cmd.Flags()
@@ -384,6 +385,9 @@ func printStatus(w io.Writer, s *host.Status) {
 			line(w, "last change", fmt.Sprintf("of authority at %s, number %d: %s (%s)", statusTime(c.At), c.Epoch, old, c.Rule))
 		}
 		line(w, "as", kindName(s.Kind)+" "+s.UDID)
+		if s.Replaced != 0 {
+			line(w, "in place of", "a machine with this identifier, enrolled at "+statusTime(s.Replaced)+" (HST-032)")
+		}
 		ca := s.CA
 		if ca == "" {
 			ca = "any that this system trusts"

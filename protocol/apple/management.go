@@ -15,12 +15,17 @@ const ManagementHeader = "Rollcall-Authority"
 const AsksManagement = "?1"
 
 // maxManagement bounds the value of [ManagementHeader] in an answer, in bytes.
-const maxManagement = 128
+const maxManagement = 192
 
-// ManagementValue returns the value of [ManagementHeader] in an answer, a dictionary of RFC 9651.
+// ManagementValue returns the value of [ManagementHeader] in an answer, a dictionary of RFC 9651. Replaced is there only where it says
+// something.
 func ManagementValue(m protocol.Management) string {
 	since, _ := m.Since.MarshalText() // has no error
-	return fmt.Sprintf(`authority="%s", since="%s", rule="%s"`, m.Authority, since, m.Rule)
+	value := fmt.Sprintf(`authority="%s", since="%s", rule="%s"`, m.Authority, since, m.Rule)
+	if m.Replaced != 0 {
+		value += `, replaced="` + m.Replaced.String() + `"`
+	}
+	return value
 }
 
 // DecodeManagement reads what [ManagementValue] writes, and nothing else. The error wraps [protocol.ErrMalformed].
@@ -31,10 +36,11 @@ func DecodeManagement(value string) (m protocol.Management, err error) {
 	}
 	authority, rest, _ := strings.Cut(strings.TrimPrefix(value, `authority="`), `", since="`)
 	since, rule, _ := strings.Cut(rest, `", rule="`)
-	if m.Authority.UnmarshalText([]byte(authority)) != nil || m.Since.UnmarshalText([]byte(since)) != nil {
+	rule, replaced, _ := strings.Cut(strings.TrimSuffix(rule, `"`), `", replaced="`)
+	if m.Authority.UnmarshalText([]byte(authority)) != nil || m.Since.UnmarshalText([]byte(since)) != nil || m.Replaced.UnmarshalText([]byte(replaced)) != nil {
 		return protocol.Management{}, wrong
 	}
-	m.Rule = protocol.Rule(strings.TrimSuffix(rule, `"`))
+	m.Rule = protocol.Rule(rule)
 	if !named(m.Rule) || ManagementValue(m) != value {
 		return protocol.Management{}, wrong
 	}

@@ -104,6 +104,9 @@ func (d *decision) begin() {
 	if d.n.Platform == protocol.NoPlatform {
 		d.n.Platform = s.Platform
 	}
+	if s.Life == Enrolling || s.Life == Enrolled && c.Device != s.Device && s.Holds(d.now) && s.GoneAt() == 0 {
+		d.n.EnrolledAt = s.EnrolledAt // it may be another machine's, and both are to hear (HST-032)
+	}
 	d.out.Changed |= Core | Profiles | Wakes | Secrets
 	if len(d.in.Token) > 0 { // said with its first word, used from Ready on
 		d.n.Push.Token = clone(d.in.Token)

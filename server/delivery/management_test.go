@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"testing"
+	"time"
 
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -31,12 +32,51 @@ func TestManagementByRule(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld()
 			w.Tenant = tt.tenant
-			s := delivery.State{Platform: protocol.IOS, Registered: tt.at, RegisteredAt: since, Epoch: tt.tenant.Epoch}
+			s := delivery.State{Life: delivery.Enrolled, EnrolledAt: since, Platform: protocol.IOS, Registered: tt.at, RegisteredAt: since, Epoch: tt.tenant.Epoch}
 			if tt.user != nil {
 				s.User, w.Users[1].User = 1, *tt.user
 			}
 			if got, want := w.Management(&s), (protocol.Management{Authority: tt.at, Since: since, Rule: tt.want}); got != want {
 				t.Errorf("Management = %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+// A device that enrols has taken the place of one that was managed until then, or of none: it knows which, until it is managed itself (HST-032).
+func TestHST032WhosePlaceADeviceTakes(t *testing.T) {
+	replaced := func(p *phone) protocol.Time { return p.w.Management(&p.s).Replaced }
+	for _, tt := range []struct {
+		name string
+		then func(p *phone)
+		want bool
+	}{
+		{"of one that is managed", func(*phone) {}, true},
+		{"of nobody: it said farewell", func(p *phone) { p.leave() }, false},
+		{"of nobody: its identity has ended", func(p *phone) { p.now = p.now.Add(365 * day) }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := settled(t)
+			since := p.s.EnrolledAt
+			if tt.then(p); replaced(p) != 0 {
+				t.Error("the first has taken a place")
+			}
+			if !tt.want {
+				since = 0
+			}
+			p.now = p.now.Add(time.Hour)
+			p.cred = p.issue(delivery.ForEnrolment)
+			for range 2 { // the answer may be lost
+				if p.enrol(); p.s.Life != delivery.Enrolling || replaced(p) != since {
+					t.Errorf("%s: it takes the place of one since %d, want %d", p.s.Life, replaced(p), since)
+				}
+			}
+			p.ready()
+			if p.s.EnrolledAt != p.now || replaced(p) != 0 {
+				t.Errorf("enrolled at %d, it takes the place of one since %d", p.s.EnrolledAt, replaced(p))
+			}
+			if p.enrol(); replaced(p) != 0 {
+				t.Error("with the identity that it has it takes its own place")
 			}
 		})
 	}

@@ -57,7 +57,7 @@ type State struct {
 	Set        uint32              // version of the profile set that Profiles and Queue were last reconciled with, Unsettled or Unfinished
 	Place      uint32              // in the steady cadence, of 2^32; follows from its ID and is not kept on disk
 
-	EnrolledAt protocol.Time // when the first Ready of this enrolment was committed
+	EnrolledAt protocol.Time // when the first Ready of this enrolment was committed; with Enrolling: of the one whose place it takes, 0: none
 	LastSeen   protocol.Time // last completed round; may lag on disk, never in memory
 	Wake       Wake
 	Pace       Pace     // not kept on disk

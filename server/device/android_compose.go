@@ -72,7 +72,7 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 func next(now protocol.Time, s *delivery.State) (c android.NextContact, until protocol.Time) {
 	every := protocol.ScheduleOf(protocol.Android)
 	age := time.Duration(0)
-	if s.EnrolledAt != 0 {
+	if s.Life == delivery.Enrolled {
 		age = now.Sub(s.EnrolledAt)
 	}
 	for _, q := range every.Quick {

@@ -61,7 +61,7 @@ func (h *Handler) androidCheckIn(w http.ResponseWriter, r *http.Request) {
 		enrollment, mode, _ := server.AndroidEnrolment(&record.Facts)
 		h.androidGone(w, x.now, x.p.id, enrollment, mode)
 	default:
-		h.told(w, r, x.p)
+		h.told(w, r, x.p, &x.out.State)
 		w.Header()["Content-Type"] = jsonType // net/http counts the content
 		w.Write(x.answer)
 	}

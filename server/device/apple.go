@@ -98,7 +98,7 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.notify(w, &x.out.Reply.Notice)
-	h.told(w, r, p)
+	h.told(w, r, p, &x.out.State)
 	if k := x.out.Reply.Command.Kind; ends(k) {
 		h.order(w, p, x.now)
 	}

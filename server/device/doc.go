@@ -34,7 +34,7 @@
 // signed with a key of the server's own, whose certificate is in the enrolment profile.
 //
 // A request with the header Rollcall-Authority asks who manages the device, since when and by which rule; the answer says so in a
-// header of the same name.
+// header of the same name. While a device enrols, it says since when another was enrolled whose place this one takes (HST-032).
 //
 // # What a device never hears
 //

@@ -62,7 +62,7 @@ func (h *Handler) windowsMessage(w http.ResponseWriter, r *http.Request) {
 	if t.talk.Ends {
 		h.order(w, p, t.now)
 	}
-	h.told(w, r, p)
+	h.told(w, r, p, &t.out.State)
 	writeWhole(w, http.StatusOK, windows.SyncMLContentType, t.answer)
 }
 
@@ -198,6 +198,7 @@ func (h *Handler) windowsReady(ctx context.Context, t *turn, p *peer) error {
 	if err := h.cfg.Handle(ctx, t.now, &ev, &t.out); err != nil {
 		return err
 	}
+	p.replaced = record.State.EnrolledAt
 	if h.cfg.Meter != nil {
 		h.cfg.Meter.Enrolled(protocol.Windows)
 	}
