@@ -48,12 +48,16 @@ func TestHST032WhosePlaceADeviceTakes(t *testing.T) {
 	replaced := func(p *phone) protocol.Time { return p.w.Management(&p.s).Replaced }
 	for _, tt := range []struct {
 		name string
+		kind protocol.Platform
 		then func(p *phone)
 		want bool
 	}{
-		{"of one that is managed", func(*phone) {}, true},
-		{"of nobody: it said farewell", func(p *phone) { p.leave() }, false},
-		{"of nobody: its identity has ended", func(p *phone) { p.now = p.now.Add(365 * day) }, false},
+		{"of one that is managed", protocol.IOS, func(*phone) {}, true},
+		{"of nobody: it said farewell", protocol.IOS, func(p *phone) { p.leave() }, false},
+		{"of nobody: its identity has ended", protocol.IOS, func(p *phone) { p.now = p.now.Add(365 * day) }, false},
+		{"of nobody: it was told to leave, and silent since", protocol.Windows, func(p *phone) {
+			p.s.Platform, p.s.Queue = protocol.Windows, []delivery.Queued{{Command: protocol.Command{Kind: protocol.Retire}, At: p.s.LastSeen.Add(-1)}}
+		}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := settled(t)
@@ -67,7 +71,8 @@ func TestHST032WhosePlaceADeviceTakes(t *testing.T) {
 			p.now = p.now.Add(time.Hour)
 			p.cred = p.issue(delivery.ForEnrolment)
 			for range 2 { // the answer may be lost
-				if p.enrol(); p.s.Life != delivery.Enrolling || replaced(p) != since {
+				p.says(protocol.CheckIn{Verb: protocol.Enrol}, delivery.Message{Platform: tt.kind, Topic: topic})
+				if p.s.Life != delivery.Enrolling || replaced(p) != since {
 					t.Errorf("%s: it takes the place of one since %d, want %d", p.s.Life, replaced(p), since)
 				}
 			}
@@ -75,7 +80,7 @@ func TestHST032WhosePlaceADeviceTakes(t *testing.T) {
 			if p.s.EnrolledAt != p.now || replaced(p) != 0 {
 				t.Errorf("enrolled at %d, it takes the place of one since %d", p.s.EnrolledAt, replaced(p))
 			}
-			if p.enrol(); replaced(p) != 0 {
+			if p.says(protocol.CheckIn{Verb: protocol.Enrol}, delivery.Message{Platform: tt.kind, Topic: topic}); replaced(p) != 0 {
 				t.Error("with the identity that it has it takes its own place")
 			}
 		})
