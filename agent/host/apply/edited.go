@@ -29,11 +29,11 @@ type Edited struct {
 // it keeps the same once.
 func (s *Store) aside(at, name string, now *sight) error {
 	e := Edited{filepath.Join(at, filepath.FromSlash(name)), path.Base(name) + "-" + now.hash()[:16]}
-	if slices.Contains(s.led.Edited, e) {
-		return nil
-	}
 	dir := filepath.Join(s.dir, editedFolder)
 	list, sum := present(s.dir, s.led.Edited), int64(len(now.content))
+	if slices.Contains(list, e) {
+		return nil
+	}
 	for _, e := range list {
 		if st, err := os.Lstat(filepath.Join(dir, e.Copy)); err == nil {
 			sum += st.Size()

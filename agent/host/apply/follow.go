@@ -31,7 +31,8 @@ type target struct {
 	content []byte
 	part    *Part  // whose it is; nil: what was there before comes back
 	was     before // that
-	own     bool   // what is there now is the very file of before
+	own     bool   // what is there now is the very file of before, and has no other name to wait by
+	now     string // hash of what is there
 }
 
 // follow brings the files below one root to what is wished, in three steps: what was there and what will be done is kept first, then it is
@@ -71,7 +72,7 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 		case err != nil:
 			errs = append(errs, err)
 		case !now.is(&t):
-			t.own = was.Held && now.Modified == was.Modified && now.Mode == was.Mode
+			t.own, t.now = s.untouched(root, t.path, was, &now), now.hash()
 			changed = append(changed, t)
 		}
 	}
@@ -80,7 +81,7 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 			s.led.Debts = append(slices.DeleteFunc(s.led.Debts, func(d debt) bool { return d.Folder == dir }), debt{Folder: dir})
 		}
 		if was := s.led.Files[t.path]; t.part != nil {
-			was.Made = append(slices.Clone(was.Made[max(len(was.Made)-1, 0):]), t.hash())
+			was.Made = append(slices.DeleteFunc(slices.Clone(was.Made), func(h string) bool { return h != t.now }), t.hash())
 			s.led.Files[t.path] = was
 		}
 	}
@@ -91,8 +92,10 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 	if err != nil {
 		return err
 	}
+	done := map[string]bool{}
 	for _, t := range changed {
-		if err := s.put(root, &t); err != nil {
+		err := s.put(root, &t)
+		if done[t.path] = err == nil; err != nil {
 			if t.part != nil {
 				t.part.fails(err)
 			}
@@ -110,7 +113,7 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 		}
 	}
 	for name, was := range s.led.Files {
-		if !used[name] && restored(root, name, was, s.backup(name)) {
+		if !used[name] && restored(root, name, was, s.backup(name), done[name]) {
 			s.letGo(root, name)
 		}
 	}
@@ -220,9 +223,24 @@ func (s *Store) keep(root *os.Root, name string, now sight) error {
 			return err
 		}
 	}
+	if err := root.Remove(heldAt(name)); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a time before, which ended otherwise
+		return err
+	}
 	now.Held = !now.Absent
 	s.led.Files[name] = now.before
 	return nil
+}
+
+// untouched tells whether what is at a path is the very file of before, which nothing has replaced yet, nor waits by another name.
+func (s *Store) untouched(root *os.Root, name string, was before, now *sight) bool {
+	if !was.Held || now.Modified != was.Modified || now.Mode != was.Mode {
+		return false
+	}
+	if _, err := root.Lstat(heldAt(name)); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	b, err := readFile(s.backup(name)) // a profile's file may have got its times
+	return err == nil && bytes.Equal(now.content, b)
 }
 
 // hold has the files themselves wait that something is about to replace for the first time: a copy would lose other names, access lists and
@@ -234,7 +252,6 @@ func (s *Store) hold(root *os.Root, targets []target) error {
 			continue
 		}
 		s.step()
-		root.Remove(heldAt(t.path)) // of a step that a crash cut short
 		if root.Link(filepath.FromSlash(t.path), heldAt(t.path)) != nil {
 			was := s.led.Files[t.path]
 			was.Held, lost = false, true
@@ -306,8 +323,9 @@ func (s *Store) put(root *os.Root, t *target) error {
 	return s.syncFolder(root.Open(filepath.Dir(name)))
 }
 
-// restored tells whether a path is as it was before, so that nothing more needs to be known of it.
-func restored(root *os.Root, name string, was before, backup string) bool {
+// restored tells whether a path is as it was before, so that nothing more needs to be known of it. Done is that what was there has just come
+// back.
+func restored(root *os.Root, name string, was before, backup string, done bool) bool {
 	now, err := look(root, name)
 	if err != nil {
 		return false
@@ -315,7 +333,7 @@ func restored(root *os.Root, name string, was before, backup string) bool {
 	if was.Absent {
 		return now.Absent
 	}
-	if was.Held {
+	if was.Held && done {
 		if _, err := root.Lstat(heldAt(name)); errors.Is(err, fs.ErrNotExist) {
 			return true // it is the file itself, whatever was written by its other names
 		}

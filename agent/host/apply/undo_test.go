@@ -19,9 +19,7 @@ import (
 // mailAt is a profile whose file is in the place of the owner's own.
 func mailAt(t *testing.T, s *scene, st *Store) {
 	t.Helper()
-	p := apple.NewProfile("org.example.mail", "Mail", protocol.Email)
-	p.Payloads[0].Settings["EmailAddress"] = "ada@example.org"
-	if placed, err := st.Place(t.Context(), s.config, nil, Installed{"org.example.mail", 1}, apple.EncodeProfile(p)); !placed || err != nil {
+	if placed, err := st.Place(t.Context(), s.config, nil, Installed{"org.example.mail", 1}, mailOf("Mail")); !placed || err != nil {
 		t.Fatal(placed, err)
 	}
 	if err := st.Match(t.Context(), s.config, []Installed{{"org.example.mail", 1}}); err != nil {
@@ -280,5 +278,104 @@ func TestACommandThatFailsIsTriedAgain(t *testing.T) {
 	works = 3
 	if said := run(); len(ran) != 3 || said != 3 {
 		t.Errorf("tried at the calls %v, and said %d times", ran, said)
+	}
+}
+
+// mailOf is a profile of mail whose account is called so.
+func mailOf(account string) []byte {
+	p := apple.NewProfile("org.example.mail", "Mail", protocol.Email)
+	p.Payloads[0].Settings["EmailAddress"] = "ada@example.org"
+	p.Payloads[0].Settings["EmailAccountDescription"] = account
+	return apple.EncodeProfile(p)
+}
+
+// The owner's file is what comes back, though the profile's has got its mode and times, as programs that copy these give them.
+func TestHST121AProfilesFileIsNotTheOwners(t *testing.T) {
+	for name, lost := range map[string]bool{"the very file": false, "a copy": true} {
+		t.Run(name, func(t *testing.T) {
+			s := system(t)
+			file := filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml")
+			was, err := os.Stat(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			st, err := Open(s.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mailAt(t, s, st)
+			if err := errors.Join(os.Chmod(file, was.Mode()), os.Chtimes(file, was.ModTime(), was.ModTime())); err != nil {
+				t.Fatal(err)
+			}
+			if lost {
+				if err := os.Remove(filepath.Join(s.root, heldAt("usr/lib/thunderbird/isp/example.org.xml"))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if placed, err := st.Place(t.Context(), s.config, []Installed{{"org.example.mail", 1}}, Installed{"org.example.mail", 2}, mailOf("another")); !placed || err != nil {
+				t.Fatal(placed, err)
+			}
+			err = st.Match(t.Context(), s.config, nil)
+			if text, no := os.ReadFile(file); err != nil || no != nil || string(text) != "the owner's own" {
+				t.Errorf("what came back is %q, %v", text, errors.Join(err, no))
+			}
+			if list := st.Edited(); len(list) > 0 {
+				t.Errorf("nobody changed anything, and %+v was set aside", list)
+			}
+		})
+	}
+}
+
+// However often a profile's file could not be replaced, it is known again, and nobody is said to have changed it. What somebody did change is
+// set aside again where the copy was taken away before its step was done.
+func TestHST121WhatCouldNotBeReplacedIsKnown(t *testing.T) {
+	for name, edit := range map[string]string{"untouched": "", "changed": "an edit"} {
+		t.Run(name, func(t *testing.T) {
+			s := system(t)
+			st, err := Open(s.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mailAt(t, s, st)
+			name := "usr/lib/thunderbird/isp/example.org.xml"
+			file, block := filepath.Join(s.root, name), filepath.Join(s.root, nextTo(name))
+			if err := os.MkdirAll(filepath.Join(block, "full"), 0o755); err != nil { // where its successor would be made
+				t.Fatal(err)
+			}
+			for n := range 3 {
+				if placed, _ := st.Place(t.Context(), s.config, []Installed{{"org.example.mail", 1}}, Installed{"org.example.mail", uint64(n + 2)}, mailOf(strings.Repeat("x", n+1))); placed {
+					t.Fatal("it was replaced")
+				}
+			}
+			if edit != "" {
+				err := os.WriteFile(file, []byte(edit), 0o644)
+				no := os.Remove(filepath.Join(s.root, heldAt(name))) // so that a file has to be made
+				if err := errors.Join(err, no); err != nil {
+					t.Fatal(err)
+				}
+				if err := st.Match(t.Context(), s.config, nil); err == nil || len(st.Edited()) != 1 {
+					t.Fatalf("what cannot be done: %v, %+v", err, st.Edited())
+				}
+				if err := os.RemoveAll(filepath.Join(s.dir, editedFolder)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.RemoveAll(block); err != nil {
+				t.Fatal(err)
+			}
+			err = st.Match(t.Context(), s.config, nil)
+			if text, no := os.ReadFile(file); err != nil || no != nil || string(text) != "the owner's own" {
+				t.Errorf("what came back is %q, %v", text, errors.Join(err, no))
+			}
+			list := present(s.dir, st.led.Edited)
+			if len(list) != min(len(edit), 1) {
+				t.Fatalf("%+v was set aside", list)
+			}
+			for _, e := range list {
+				if text, err := os.ReadFile(e.in(s.dir).Copy); err != nil || string(text) != edit {
+					t.Errorf("the copy has %q, %v", text, err)
+				}
+			}
+		})
 	}
 }
