@@ -56,7 +56,7 @@ func TestHST032WhosePlaceADeviceTakes(t *testing.T) {
 		{"of nobody: it said farewell", protocol.IOS, func(p *phone) { p.leave() }, false},
 		{"of nobody: its identity has ended", protocol.IOS, func(p *phone) { p.now = p.now.Add(365 * day) }, false},
 		{"of nobody: it was told to leave, and silent since", protocol.Windows, func(p *phone) {
-			p.s.Platform, p.s.Queue = protocol.Windows, []delivery.Queued{{Command: protocol.Command{Kind: protocol.Retire}, At: p.s.LastSeen.Add(-1)}}
+			p.s.Platform, p.s.Queue = protocol.Windows, []delivery.Queued{{Command: protocol.Command{Kind: protocol.Retire}, At: p.s.LastSeen.Add(-time.Second)}}
 		}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
