@@ -69,7 +69,7 @@ func testdataTime(t testing.TB) time.Time {
 func macSigner(t testing.TB) Signer {
 	t.Helper()
 	c := must(ReadCertificatesPEM(read(t, "mac.pem")))[0]
-	return Signer{Certificate: c, Key: must(ReadKeyPEM(read(t, "mac.key")))}
+	return Signer{Certificate: c, Key: must(readKeyPEM(read(t, "mac.key")))}
 }
 
 // createLeaf signs an arbitrary template with a, bypassing what Issue demands.

@@ -39,21 +39,6 @@ func ReadCertificatesPEM(data []byte) ([]*x509.Certificate, error) {
 	return certificates, nil
 }
 
-// ReadKeyPEM reads exactly one unencrypted private key, RSA or EC, in PKCS #8, PKCS #1 or SEC 1 form. An EC
-// PARAMETERS block beside it is passed over. The error is [ErrPEM] and never holds a byte of the key.
-func ReadKeyPEM(data []byte) (crypto.Signer, error) {
-	certificates, keys, err := readPEM(data)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(certificates) > 0:
-		return nil, fmt.Errorf("%w: a certificate where only a private key is due", ErrPEM)
-	case len(keys) != 1:
-		return nil, fmt.Errorf("%w: %d private keys, want 1", ErrPEM, len(keys))
-	}
-	return keys[0], nil
-}
-
 // readPEM reads every block of data. Errors tell the number of the block and its type, never its content.
 func readPEM(data []byte) (certificates []*x509.Certificate, keys []crypto.Signer, err error) {
 	if len(data) > maxPEM {

@@ -45,7 +45,6 @@ const (
 	RuleRenewal        Rule = "AUTH-41" // identities renew inside their window
 	RuleNotRenewed     Rule = "AUTH-42" // expired, revoked or wiped: enrol again
 	RuleRecordKept     Rule = "AUTH-43" // records stay 180 days after the identity expired
-	RulePortal         Rule = "AUTH-45" // the registered authority decides the portal
 	RuleWake           Rule = "AUTH-52" // what wakes a device outside its schedule
 	RuleRetire         Rule = "AUTH-53" // retire and delete act at the next check-in
 	RuleUnassigned     Rule = "AUTH-55" // what ordinary unassignment removes

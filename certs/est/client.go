@@ -54,16 +54,6 @@ func (c *Client) Reenroll(ctx context.Context, key crypto.Signer, subject pkix.N
 	return c.certificate(ctx, "simplereenroll", key, subject, func(r *http.Request) { maps.Copy(r.Header, c.Header) })
 }
 
-// CACertificates returns what the server calls its authority (RFC 7030, section 4.1). They are as good as the connection.
-func (c *Client) CACertificates(ctx context.Context) ([]*x509.Certificate, error) {
-	const operation = "cacerts"
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address(operation), nil)
-	if err != nil {
-		return nil, err
-	}
-	return c.do(r, operation)
-}
-
 func (c *Client) address(operation string) string {
 	return strings.TrimSuffix(c.URL, "/") + "/" + operation
 }

@@ -146,7 +146,7 @@ func TestHST111Shed(t *testing.T) {
 		books := ledger.New(ledger.Config{Devices: phones})
 		var l *load.Load
 		l, err = load.New(load.Config{
-			Devices: devices, Pace: load.Everyone(phones, time.Second), Retry: true, Drain: 5 * time.Minute, Ledger: books,
+			Devices: devices, Pace: load.Constant(phones, time.Second), Retry: true, Drain: 5 * time.Minute, Ledger: books,
 			Link:  link.Config{Roots: roots, Dial: net.dial, Identity: load.Mint(lab, time.Now)},
 			Start: load.ByProfile(profile),
 			Acts: []load.Act{{Name: "an order", Calls: true, Do: func(ctx context.Context) (string, error) {

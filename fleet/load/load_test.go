@@ -392,7 +392,7 @@ func TestRetry(t *testing.T) {
 			}
 		})
 		defer r.close()
-		l := r.load(20, Config{Link: kept, Pace: Everyone(20, time.Second), Retry: true, Drain: time.Minute})
+		l := r.load(20, Config{Link: kept, Pace: Constant(20, time.Second), Retry: true, Drain: time.Minute})
 		defer l.Close()
 		if _, err := l.Enrol(t.Context()); err != nil {
 			t.Fatal(err)

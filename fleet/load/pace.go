@@ -33,9 +33,6 @@ func Ramp(from, to float64, d time.Duration) Pace {
 	return Pace{pieces: []piece{{from, to, d}}}
 }
 
-// Everyone is n arrivals evenly within over: a whole fleet that wakes.
-func Everyone(n int, over time.Duration) Pace { return Constant(float64(n)/over.Seconds(), over) }
-
 // Then is p, and q after it. It is by chance if p is.
 func (p Pace) Then(q Pace) Pace {
 	pieces := append([]piece{}, p.pieces...)

@@ -78,7 +78,7 @@ func (c *checker) action(path string, a *Action) {
 	}
 	if a.Command != nil {
 		if a.Command.Kind == protocol.NoCommand {
-			c.fail(path+".command", ruleContradiction, "a command without a kind; want one of %s", strings.Join(list(Commands[:]), ", "))
+			c.fail(path+".command", ruleContradiction, "a command without a kind; want one of %s", strings.Join(list(commands[:]), ", "))
 		}
 		c.target(path+".command.to", a.Command.To)
 	}

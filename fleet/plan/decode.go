@@ -272,7 +272,7 @@ func words(t reflect.Type) []string {
 	case reflect.TypeFor[protocol.Family]():
 		return list(protocol.Families[:])
 	case reflect.TypeFor[protocol.CommandKind]():
-		return list(Commands[:])
+		return list(commands[:])
 	case reflect.TypeFor[Gate]():
 		return gateNames[1:]
 	case reflect.TypeFor[Decider]():

@@ -35,9 +35,6 @@ func (d *Distribution) Draw(r *rand.PCG) time.Duration {
 	return low + width/fine*within + width%fine*within/fine
 }
 
-// Median returns the middle of d: half of the draws are below it.
-func (d *Distribution) Median() time.Duration { return d.cut(steps / 2) }
-
 // Shortest and Longest return the ends of d: no draw is below or above them.
 func (d *Distribution) Shortest() time.Duration { return d.cut(0) }
 

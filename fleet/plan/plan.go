@@ -354,8 +354,8 @@ type Command struct {
 	To   Target               `yaml:"to" jsonschema_description:"which devices; default all"`
 }
 
-// Commands are the kinds that a plan can send.
-var Commands = [...]protocol.CommandKind{
+// commands are the kinds that a plan can send.
+var commands = [...]protocol.CommandKind{
 	protocol.DeviceInformation, protocol.SecurityInfo, protocol.ProfileList, protocol.CertificateList,
 	protocol.InstalledApplicationList, protocol.Lock, protocol.Restart, protocol.Erase, protocol.Retire,
 }

@@ -96,15 +96,15 @@ func TestHST124Distribution(t *testing.T) {
 		below := 0
 		for i := range draws {
 			draws[i] = d.Draw(r)
-			if draws[i] < d.Median() {
+			if draws[i] < d.cut(steps/2) {
 				below++
 			}
 			if draws[i] < tt.low || draws[i] > tt.longest {
 				t.Fatalf("%s draws %v, outside of %v to %v", d, draws[i], tt.low, tt.longest)
 			}
 		}
-		if d.Median() != tt.median || d.Longest() != tt.longest || draws[0] != tt.first || draws[1] != tt.second || draws[11] != tt.twelve {
-			t.Errorf("%s: median %d, longest %d, draws %d, %d, %d; want %+v", d, d.Median(), d.Longest(), draws[0], draws[1], draws[11], tt)
+		if d.cut(steps/2) != tt.median || d.Longest() != tt.longest || draws[0] != tt.first || draws[1] != tt.second || draws[11] != tt.twelve {
+			t.Errorf("%s: median %d, longest %d, draws %d, %d, %d; want %+v", d, d.cut(steps/2), d.Longest(), draws[0], draws[1], draws[11], tt)
 		}
 		if tt.low != tt.longest && (below < 9_500 || below > 10_500) {
 			t.Errorf("%s: %d of %d draws are below the median", d, below, len(draws))

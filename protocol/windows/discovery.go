@@ -49,8 +49,8 @@ func (d *Discover) Offers(policy string) bool {
 // A Version is one of the enrolment protocol: 5.0.
 type Version struct{ Major, Minor uint16 }
 
-// ParseVersion reads a version; one without a dot has minor 0. The error wraps [protocol.ErrMalformed].
-func ParseVersion(s string) (Version, error) {
+// parseVersion reads a version; one without a dot has minor 0. The error wraps [protocol.ErrMalformed].
+func parseVersion(s string) (Version, error) {
 	major, minor, dotted := strings.Cut(s, ".")
 	if !dotted {
 		minor = "0"

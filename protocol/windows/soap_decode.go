@@ -217,7 +217,7 @@ func (s *scanner) discover() *Discover {
 }
 
 func (s *scanner) version() Version {
-	v, err := ParseVersion(s.word())
+	v, err := parseVersion(s.word())
 	if err != nil {
 		s.fail("want a version")
 	}

@@ -142,12 +142,12 @@ func TestNodes(t *testing.T) {
 
 func TestVersions(t *testing.T) {
 	for text, want := range map[string]Version{"3.0": {3, 0}, "9.1": {9, 1}, "10": {10, 0}} {
-		if got, err := ParseVersion(text); got != want || err != nil {
+		if got, err := parseVersion(text); got != want || err != nil {
 			t.Errorf("%s: %v, %v", text, got, err)
 		}
 	}
 	for _, wrong := range []string{"", "x", "3.", ".0", "3.0.1", "-3.0", "99999.0"} {
-		if _, err := ParseVersion(wrong); !errors.Is(err, protocol.ErrMalformed) {
+		if _, err := parseVersion(wrong); !errors.Is(err, protocol.ErrMalformed) {
 			t.Errorf("%q: %v", wrong, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
@@ -242,7 +243,8 @@ func TestHST030ForeignCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := certs.ReadKeyPEM([]byte(strings.SplitAfter(string(caKey), "-----END PRIVATE KEY-----\n")[0]))
+	block, _ := pem.Decode(caKey)
+	signer, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}

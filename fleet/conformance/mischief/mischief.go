@@ -54,12 +54,6 @@ func (m *Mischief) Set(id string) error {
 	return nil
 }
 
-// Against returns the id of the statement that a fault breaks: what is before the stroke, where a statement has several.
-func Against(fault string) string {
-	id, _, _ := strings.Cut(fault, "/")
-	return id
-}
-
 // List returns the faults, of servers and of devices.
 func List() []string {
 	all := append(slices.Collect(maps.Keys(faults)), slices.Collect(maps.Keys(handsetFaults))...)
