@@ -188,7 +188,7 @@ func SayLeaving(n int) Words {
 
 // SayAssigned says that a profile was assigned before the story began.
 func SayAssigned(p *plan.Profile) string {
-	return en.Say("Profile %q has been assigned to %s before", p.Name, group(p.Assigned))
+	return en.Say("Profile %q was assigned to %s before", p.Name, group(p.Assigned))
 }
 
 // SayFault says how a fault begins, and how it ends.

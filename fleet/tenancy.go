@@ -134,7 +134,7 @@ func (f *Fleet) setAuthority(ctx context.Context, now protocol.Time, t Tenancy, 
 	}
 	f.outcome = en.Say("Previewed and confirmed: of %d {device|devices} %d {moves|move}, %d {registers|register} anew, %d without a user {stays|stay}.", p.Enrolled, p.Pending, p.Stale, p.NeedsSupport)
 	if p.OpensGap {
-		f.outcome += " " + en.Say("The gap opens: Apple devices get 503.")
+		f.outcome += " " + en.Say("The gap opens: Apple devices get 503 until a renewed push certificate is uploaded.")
 	}
 	if f.changed != nil {
 		f.changed(now, &p)

@@ -261,7 +261,7 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 			if text := x.incomparable(&s.Limits[i]); text != "" {
 				got.Got, got.OK = text, false
 			}
-			r.Limits = append(r.Limits, report.Limit(got))
+			r.Limits = append(r.Limits, report.Limit{Limit: got.Limit, Got: got.Got, OK: got.OK})
 			if !got.OK {
 				held = false
 				r.Reasons = append(r.Reasons, lang.English.Say("the limit %s is broken: %s", got.Limit, got.Got))

@@ -209,7 +209,7 @@ func (t *telling) left() report.Table {
 		case s.Pending || s.Stale:
 			why, help = t.Say("it has not completed a check-in since"), t.Say("it comes by itself (AUTH-21)")
 		case s.Unlicensed:
-			why, help = t.Say("its user holds no licence for who manages it (AUTH-17, AUTH-24)"), t.Say("a licence is assigned")
+			why, help = t.Say("its user holds no licence for the authority that manages it (AUTH-17, AUTH-24)"), t.Say("a licence is assigned")
 		default:
 			continue
 		}

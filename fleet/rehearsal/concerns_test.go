@@ -52,7 +52,7 @@ func TestAUTH24LicenceLost(t *testing.T) {
 	if err := a.Entries(lang.English, p.Population, func(e Entry) error { got[e.Device] = e.Reason; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	const says = ": its user holds no licence for who manages it"
+	const says = ": its user holds no licence for the authority that manages it"
 	if got["device-5"] != "AUTH-24"+says || got["device-6"] != "AUTH-17"+says {
 		t.Errorf("under Intune: %q; under BMS: %q", got["device-5"], got["device-6"])
 	}

@@ -19,7 +19,7 @@ func doubts(p *plan.Plan, pop *population.Population) []plan.Doubt {
 // empty where the population was made from a plan.
 func exportTables(l lang.Language, names *population.Population) []report.Table {
 	doubts := report.Table{
-		Title: l.Say("Doubts of the export"), Caption: l.Say("Records that can be read in two ways, and what the other reading would change."),
+		Title: l.Say("Doubts about the export"), Caption: l.Say("Records that can be read in two ways, and what the other reading would change."),
 		Columns: []report.Column{{Name: l.Say("Device"), Whole: true}, {Name: l.Say("Read as, and the other reading")}}, Total: len(names.Doubts),
 	}
 	for i := range names.Doubts[:min(rows, len(names.Doubts))] {

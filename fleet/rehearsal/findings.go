@@ -45,15 +45,15 @@ type concerned struct {
 var concernWords = [concerns]concerned{
 	enrolsAgain: {
 		protocol.RuleNotRenewed, lang.Key("Devices that must enrol again"), lang.Key("Their identity certificate has ended or was revoked; the server refuses them until they enrol again."),
-		lang.Key("its identity certificate has ended or was revoked"), lang.Key("have its user enrol it again (AUTH-44)"),
+		lang.Key("its identity certificate has ended or was revoked"), lang.Key("have the user enrol the device again (AUTH-44)"),
 	},
 	losesTopic: {
 		protocol.RuleOtherTopic, lang.Key("Devices lost by another push topic"), lang.Key("The push certificate in force has another topic than the one they know, or can have no other: no push reaches them any more."),
-		lang.Key("no push certificate that can be had reaches it any more"), lang.Key("have its user enrol it again under the new push certificate (AUTH-44)"),
+		lang.Key("no push certificate that can be had reaches it any more"), lang.Key("have the user enrol the device again under the new push certificate (AUTH-44)"),
 	},
 	wantsSupport: {
 		protocol.RuleUserless, lang.Key("Devices that need support"), lang.Key("They have no user whose licence could decide: no change moves them by itself."),
-		lang.Key("it has no user, so nothing moves it by itself"), lang.Key("have support move it, or unenrol it and enrol it again (AUTH-18, AUTH-44)"),
+		lang.Key("it has no user, so nothing moves it by itself"), lang.Key("have support move the device, or unenrol it and enrol it again (AUTH-18, AUTH-44)"),
 	},
 	isHeld: {
 		protocol.RulePushGap, lang.Key("Devices blocked at the end"), lang.Key("They can neither check in nor be reached until a renewed push certificate with the same topic is uploaded."),
@@ -61,31 +61,31 @@ var concernWords = [concerns]concerned{
 	},
 	cannotEnrol: {
 		protocol.RuleGates, lang.Key("Devices that cannot enrol"), lang.Key("The server refuses their enrolment, and they try again and again."),
-		lang.Key("the server refuses to enrol it"), lang.Key("see to what the rule asks for, and have its user enrol it"),
+		lang.Key("the server refuses to enrol it"), lang.Key("see to what the rule asks for, and have the user enrol the device"),
 	},
 	isSilenced: {
 		protocol.RulePushExpired, lang.Key("Devices that nobody reaches at the end"), lang.Key("The push certificate has ended: no push reaches them, so they do not check in."),
 		lang.Key("the push certificate has ended, so nobody reaches it"), lang.Key("upload a renewed push certificate with the same Apple ID, within 30 days of its end (AUTH-33)"),
 	},
 	isGone: {
-		protocol.RuleRegistered, lang.Key("Devices off the network to the end"), lang.Key("They were to move and did not come by in all that time."),
-		lang.Key("it was off the network to the end"), lang.Key("have its user switch it on and sync it (AUTH-22)"),
+		protocol.RuleRegistered, lang.Key("Devices off the network to the end"), lang.Key("They were to move, and in all that time did not check in."),
+		lang.Key("it was off the network to the end"), lang.Key("have the user switch the device on and sync it (AUTH-22)"),
 	},
 	isBare: {
 		"AUTH-38", lang.Key("Devices without protection for a while"), lang.Key("Their old profiles were gone before new ones of the same family were there."),
-		lang.Key("it was without protection for %s in all, over the families of profiles"), lang.Key("assign profiles of the new authority to its user before the change"),
+		lang.Key("it was without protection for %s in all, over the families of profiles"), lang.Key("assign profiles of the new authority to the user before the change"),
 	},
 	wantsLicence: {
-		protocol.RuleNoLicence, lang.Key("Devices of users without a licence"), lang.Key("Their users hold no licence for who manages them: they stay where they are and are flagged."),
-		lang.Key("its user holds no licence for who manages it"), lang.Key("assign a licence to its user, or retire it"),
+		protocol.RuleNoLicence, lang.Key("Devices of users without a licence"), lang.Key("Their users hold no licence for the authority that manages them: they stay where they are and are flagged."),
+		lang.Key("its user holds no licence for the authority that manages it"), lang.Key("assign a licence to the user, or retire the device"),
 	},
 	isToCome: {
 		protocol.RuleRegistered, lang.Key("Devices still to come"), lang.Key("They move or register anew at their next completed check-in."),
-		lang.Key("it has not completed a check-in since it could move"), lang.Key("wait for it, or ask its user to sync (AUTH-22)"),
+		lang.Key("it has not completed a check-in since it could move"), lang.Key("wait for the device, or ask the user to sync it (AUTH-22)"),
 	},
 	isLeaving: {
-		protocol.RuleRetire, lang.Key("Devices still to leave"), lang.Key("A retirement, wipe or removal waits for them, and they have not come by."),
-		lang.Key("a retirement, wipe or removal waits for it"), lang.Key("have its user switch it on, or delete its record (AUTH-53)"),
+		protocol.RuleRetire, lang.Key("Devices still to leave"), lang.Key("A retirement, wipe or removal waits for them, and they have not checked in since."),
+		lang.Key("a retirement, wipe or removal waits for it"), lang.Key("have the user switch the device on, or delete its record (AUTH-53)"),
 	},
 	leftProfiles: {
 		"AUTH-36", lang.Key("Devices with profiles left behind"), lang.Key("Profiles of the old authority that nobody assigns any more are still on them."),
@@ -175,14 +175,14 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	of(isGone)
 	add("AUTH-38", l.Say("Device-hours without protection"), a.bareHours(), a.BareAny, a.bareInWords(l), a.protects(l))
 	add("AUTH-38", l.Say("Users to whom nothing was assigned in time"), uint64(a.Lateness.Devices+a.Unassigned), 0, a.lateInWords(l),
-		l.Say("assign before: create profiles of the new authority and assign them to their groups before the change"))
+		l.Say("assign before the change: create profiles of the new authority, and assign them to the groups of these users"))
 	h := &a.ByGap
 	add(protocol.RulePushGap, l.Say("Devices held by the push certificate"), uint64(h.Devices), h.Devices,
-		l.Say("Half of them could not check in for %s or longer, the last for %s.", l.Span(h.Half), l.Span(h.Longest))+a.refused(l, protocol.RulePushGap),
+		l.Say("Half of them could not check in for %s or longer; the longest was %s.", l.Span(h.Half), l.Span(h.Longest))+a.refused(l, protocol.RulePushGap),
 		l.Say("have the renewed certificate ready and upload it within the hour of the change, from the same Apple ID (AUTH-31, AUTH-32)"))
 	h = &a.Silenced
 	add(protocol.RulePushExpired, l.Say("Devices silenced by a push certificate that had ended"), uint64(h.Devices), h.Devices,
-		l.Say("Nobody could reach half of them for %s or longer, the last for %s.", l.Span(h.Half), l.Span(h.Longest))+a.refused(l, protocol.RulePushExpired),
+		l.Say("Nobody could reach half of them for %s or longer; the longest was %s.", l.Span(h.Half), l.Span(h.Longest))+a.refused(l, protocol.RulePushExpired),
 		l.Say("renew the push certificate before it ends, with the same Apple ID"))
 	add(protocol.RuleNotRenewed, l.Say("Devices whose identity had ended and that enrolled again"), uint64(a.Lapsed), a.Lapsed,
 		l.Say("They were away while identities are renewed, so the server refused them until their users enrolled them again."), l.Say("bring silent devices on line before their certificate ends"))
@@ -204,14 +204,14 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	add(protocol.RuleAgain, l.Say("Devices that were enrolled again"), uint64(a.Reversed), a.Reversed,
 		l.Say("Their management had been removed or they were wiped; each took its user's time."), l.Say("tell the users beforehand"))
 	of(leftProfiles)
-	add("", l.Say("Doubts of the export"), uint64(len(a.Population.Doubts)), 0,
+	add("", l.Say("Doubts about the export"), uint64(len(a.Population.Doubts)), 0,
 		l.Say("Records that can be read in two ways; what is said here is so by the likelier one."), l.Say("look at each in the report, or by rollcall preview, and mend the export where it is wrong"))
 	if doubts := doubts(a.Plan, a.Population); len(doubts) > 0 {
 		var all []string
 		for i := range doubts {
 			all = append(all, upper(doubts[i].In(l))+".")
 		}
-		add(doubts[0].Rule, l.Say("Doubts of the plan"), uint64(len(doubts)), 0, strings.Join(all, " "), l.Say("mend the plan where it is not meant so"))
+		add(doubts[0].Rule, l.Say("Doubts about the plan"), uint64(len(doubts)), 0, strings.Join(all, " "), l.Say("mend the plan where it is not meant so"))
 	}
 	add(protocol.RuleRecordKept, l.Say("Records removed"), a.Removed, 0,
 		l.Say("Their identity ended 180 days before, or a clean-up rule removed them; the devices are not wiped."), l.Say("bring silent devices on line before their certificate ends"))
@@ -271,11 +271,11 @@ func opens(rule protocol.Rule) lang.Key {
 	case protocol.RuleConsent:
 		return lang.Key("grant the consent before the first device of its kind enrols")
 	case protocol.RuleUnsupportedBMS, protocol.RuleUserlessEnrol:
-		return lang.Key("add Intune and give its user a licence for it: BMS cannot take it")
+		return lang.Key("add Intune and give the user a licence for it: BMS cannot take the device")
 	case protocol.RulePushGap, protocol.RulePushExpired:
 		return lang.Key("upload a renewed push certificate, with the same Apple ID")
 	case protocol.RuleGates:
-		return lang.Key("assign its user a licence for who is to manage it, or raise the device limit")
+		return lang.Key("assign the user a licence for the authority that is to manage the device, or raise the device limit")
 	}
 	return concernWords[cannotEnrol].action
 }
@@ -298,9 +298,9 @@ func (a *Answers) bareInWords(l lang.Language) string {
 			longest = max(longest, t.Longest)
 		}
 	}
-	text := l.Say("By family: %s. One device was without a profile that it had had before for %s.", strings.Join(all, ", "), l.Span(longest))
+	text := l.Say("By family: %s. The longest: one device went %s without a profile that it had had.", strings.Join(all, ", "), l.Span(longest))
 	if a.BareStill > 0 {
-		text += " " + l.Say("%d {device is|devices are} without at the end: a later move only shortens the time that is counted.", a.BareStill)
+		text += " " + l.Say("%d {device is|devices are} still without at the end, where the count stops: moving later only makes it look shorter.", a.BareStill)
 	}
 	return text
 }
@@ -334,7 +334,7 @@ func (a *Answers) protects(l lang.Language) string {
 	return l.Say("the new profiles wait for these devices: have their users switch them on and sync them (AUTH-22)")
 }
 
-const waitsForIt = lang.Key("have its user switch it on and sync it (AUTH-22): the new profiles wait for it")
+const waitsForIt = lang.Key("have the user switch the device on and sync it (AUTH-22): the new profiles wait for it")
 
 // actionOf is what is to be done about a concern of device i.
 func (a *Answers) actionOf(i int, c concern) lang.Key {

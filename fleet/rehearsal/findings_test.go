@@ -34,7 +34,7 @@ func invented(n int) *Played {
 		Plan: &plan.Plan{Name: "invented", Seed: 7, Until: plan.Duration(14 * 24 * hour)}, Population: &population.Population{Total: n}, Seed: 7,
 		Start: start, End: at(14 * 24 * hour), Gaps: []fleet.Gap{{Opened: at(hour), Closed: at(4 * 24 * hour)}},
 		Acts: []fleet.Act{
-			{At: at(hour), Name: "Intune is added beside Basic Mobility and Security", Text: "Each user's licences decide from now on; devices keep working as they are until their next completed check-in. The gap opens: Apple devices get 503.", Rule: "AUTH-04", Main: true}, {At: at(4 * 24 * hour), Name: "A renewed push certificate is uploaded", Rule: protocol.RuleGapClosed, Main: true},
+			{At: at(hour), Name: "Intune is added beside Basic Mobility and Security", Text: "Each user's licences decide from now on; devices keep working as they are until their next completed check-in. The gap opens: Apple devices get 503 until a renewed push certificate is uploaded.", Rule: "AUTH-04", Main: true}, {At: at(4 * 24 * hour), Name: "A renewed push certificate is uploaded", Rule: protocol.RuleGapClosed, Main: true},
 		},
 		Checked: 12345, CheckIns: uint64(42 * n), Refused: uint64(n), Enrolments: uint64(n), Barred: map[protocol.Rule]Refusals{protocol.RulePushGap: {7, 3}, protocol.RulePushExpired: {5, 2}}, Renewals: 3, Removed: 2,
 	}
@@ -345,10 +345,10 @@ func TestEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, want := range map[int]Entry{
-		0: {"device-1", "", "AUTH-18: it has no user, so nothing moves it by itself", "have support move it, or unenrol it and enrol it again (AUTH-18, AUTH-44)"},
-		1: {"device-2", "user-1", "AUTH-42: its identity certificate has ended or was revoked", "have its user enrol it again (AUTH-44)"},
-		4: {"device-5", "user-3", "AUTH-17: its user holds no licence for who manages it", "assign a licence to its user, or retire it"},
-		5: {"device-6", "user-3", "AUTH-21: it has not completed a check-in since it could move", "wait for it, or ask its user to sync (AUTH-22)"},
+		0: {"device-1", "", "AUTH-18: it has no user, so nothing moves it by itself", "have support move the device, or unenrol it and enrol it again (AUTH-18, AUTH-44)"},
+		1: {"device-2", "user-1", "AUTH-42: its identity certificate has ended or was revoked", "have the user enrol the device again (AUTH-44)"},
+		4: {"device-5", "user-3", "AUTH-17: its user holds no licence for the authority that manages it", "assign a licence to the user, or retire the device"},
+		5: {"device-6", "user-3", "AUTH-21: it has not completed a check-in since it could move", "wait for the device, or ask the user to sync it (AUTH-22)"},
 		7: {"device-8", "user-4", "AUTH-33: Apple's push certificate is not renewed, so it cannot check in", "upload the renewed push certificate, with the same Apple ID (AUTH-31)"},
 	} {
 		if got[i] != want {

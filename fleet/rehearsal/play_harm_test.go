@@ -426,7 +426,7 @@ func TestAUTH38Question(t *testing.T) {
 			}
 		}
 		count, devices, consequence, _ := finding(out, "AUTH-38", "Device-hours")
-		if devices != 6 || !strings.Contains(consequence, "6 devices are without at the end: a later move only shortens the time that is counted") || before != 0 && count > before {
+		if devices != 6 || !strings.Contains(consequence, "6 devices are still without at the end, where the count stops") || before != 0 && count > before {
 			t.Errorf("renewed after %s: %d hours on %d devices, %d before: %s", wait, count, devices, before, consequence)
 		}
 		before = count
@@ -460,13 +460,13 @@ func TestDoubtsOfTheExport(t *testing.T) {
 	pop := exported(4, onIntune, func(_ int, _ *population.Device, u *population.User) { u.Licence |= population.IntuneLicence })
 	pop.Doubts = []population.Doubt{{Kind: population.TwoOwners, Device: 1, Name: "device-1", Text: lang.Later("its user's licences are not in the export; taken as %s", lang.Key("Basic")), Other: lang.Later("what that user's licences say")}}
 	out := played(t, rehearsal.Config{Plan: quiet(t, 1), Population: pop})
-	if count, _, _, _ := finding(out, "", "Doubts of the export"); count != 1 {
+	if count, _, _, _ := finding(out, "", "Doubts about the export"); count != 1 {
 		t.Errorf("a finding of %d doubts", count)
 	}
 	a := out.Answer(0)
 	table := ""
 	for _, x := range a.Story(lang.English, pop).Tables {
-		if x.Title == "Doubts of the export" {
+		if x.Title == "Doubts about the export" {
 			table = fmt.Sprint(x.Rows)
 		}
 	}

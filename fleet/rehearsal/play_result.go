@@ -187,7 +187,7 @@ func judge(p *plan.Plan, r *report.Result, partial bool, which judged, absent ma
 		if which.nothing || !which.devices && p.Limits[i].OfDevices() {
 			l.Got, l.OK = report.NotJudged, true
 		}
-		r.Limits = append(r.Limits, report.Limit(l))
+		r.Limits = append(r.Limits, report.Limit{Limit: l.Limit, Got: l.Got, OK: l.OK})
 		if !l.OK {
 			r.Reasons = append(r.Reasons, lang.English.Say("limit %s: got %s", l.Limit, l.Got))
 		}

@@ -184,7 +184,7 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 	return outcome{n: tally{shown.Enrolled, shown.Pending, shown.Stale, shown.NeedsSupport}, says: func(n tally) string {
 		text := lang.English.Say("Previewed and confirmed: of %d {device|devices} %d {moves|move}, %d {registers|register} anew, %d without a user {stays|stay}.", n[0], n[1], n[2], n[3])
 		if opens {
-			text += " " + lang.English.Say("The gap opens: Apple devices get 503.")
+			text += " " + lang.English.Say("The gap opens: Apple devices get 503 until a renewed push certificate is uploaded.")
 		}
 		return text
 	}}, nil

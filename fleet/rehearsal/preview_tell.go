@@ -244,7 +244,7 @@ func (p *Preview) lists(l lang.Language, names *population.Population) []report.
 			add(&again, why+": "+what)
 		}
 		if j.After.Unlicensed {
-			add(&bare, l.Say("assign a licence to its user, or retire it"))
+			add(&bare, l.Say("assign a licence to the user, or retire the device"))
 		}
 		if j.Leaving {
 			add(&leave, l.Say("a retire, wipe or delete is pending"))
@@ -304,7 +304,7 @@ func (p *Preview) dateTable(l lang.Language, names *population.Population) repor
 
 func (p *Preview) doubtTable(l lang.Language, names *population.Population) report.Table {
 	t := report.Table{
-		Title: l.Say("Doubts of the export") + " (" + l.Number(float64(len(names.Doubts))) + ")", Caption: l.Say("Records that can be read in two ways, and what the other reading would change."),
+		Title: l.Say("Doubts about the export") + " (" + l.Number(float64(len(names.Doubts))) + ")", Caption: l.Say("Records that can be read in two ways, and what the other reading would change."),
 		Columns: []report.Column{{Name: l.Say("Device"), Whole: true}, {Name: l.Say("Read as, and the other reading")}}, Total: len(names.Doubts),
 	}
 	for i := range names.Doubts[:min(rows, len(names.Doubts))] {

@@ -84,7 +84,7 @@ func (p *Preview) action(l lang.Language, c *authority.Subject, j *authority.Jud
 	case j.Fate == authority.Moves:
 		do = append(do, l.Say("assign profiles of %s to its user before (AUTH-38)", j.After.Authority.String()))
 	case j.After.Unlicensed:
-		do = append(do, l.Say("assign a licence to its user, or retire it"))
+		do = append(do, l.Say("assign a licence to the user, or retire the device"))
 	case c.Is != nil && c.Unsure && p.Scene.After.Coexistence:
 		do = append(do, l.Say("find out what licences its user has"))
 	case j.After.Rule == protocol.RuleBasic && c.PlanOff:

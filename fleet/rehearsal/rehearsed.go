@@ -137,7 +137,7 @@ func (a *Answers) lead(l lang.Language, names *population.Population) (lead []st
 		lead = append(lead, l.Say("The last, %s, moved on %s: %s.", names.Devices[a.Last].Name, l.Moment(a.Lives[a.Last].MovedAt.Sub(a.Start), a.End.Sub(a.Start)), a.whyLast(l)))
 	}
 	if a.Held.Devices > 0 {
-		lead = append(lead, l.Say("Apple's push certificate held %d {device|devices}, the last of them for %s.", a.Held.Devices, l.Span(a.Held.Longest)))
+		lead = append(lead, l.Say("Apple's push certificate held %d {device|devices}, for %s at most.", a.Held.Devices, l.Span(a.Held.Longest)))
 	}
 	if a.Declined > 0 {
 		lead = append(lead, l.Say("%d {attempt|attempts} to enrol {1:was|were} refused in the gap, of %d {device|devices}.", a.Declined, a.Turned))
@@ -210,7 +210,7 @@ func (a *Answers) figures(l lang.Language) []report.Figure {
 }
 
 func (a *Answers) notShown(l lang.Language) []string {
-	wire := l.Say("No wire: device and server cores met without network, TLS and latency; the storm counts check-ins, not what a server can take.")
+	wire := l.Say("No network: nothing went over TLS or with latency, and devices met the server by rule alone; the storm counts check-ins, not what a server can take.")
 	if a.Wire != nil {
 		wire = l.Say("No network: nothing went over TLS or with latency; the share that spoke met the server in real messages, all others by rule alone; the storm counts check-ins, not what a server can take.")
 	}
@@ -275,8 +275,12 @@ func (a *Answers) Sections() map[string]any {
 		return d.Seconds()
 	}
 	peak := func(p Peak) map[string]any { return map[string]any{"count": p.Count, "at_seconds": p.At.Seconds()} }
+	first := any(nil)
+	if a.Began != 0 {
+		first = a.Began.Sub(a.Start).Seconds()
+	}
 	answers := map[string]any{
-		"movable": a.All.Movable, "moved_50_seconds": seconds(a.Half), "moved_95_seconds": seconds(a.Most), "moved_100_seconds": seconds(a.Whole),
+		"movable": a.All.Movable, "first_could_move_seconds": first, "moved_50_seconds": seconds(a.Half), "moved_95_seconds": seconds(a.Most), "moved_100_seconds": seconds(a.Whole),
 		"held":     map[string]any{"devices": a.Held.Devices, "half_seconds": a.Held.Half.Seconds(), "longest_seconds": a.Held.Longest.Seconds(), "enrolments_refused": a.Declined, "devices_refused": a.Turned},
 		"silenced": map[string]any{"devices": a.Silenced.Devices, "half_seconds": a.Silenced.Half.Seconds(), "longest_seconds": a.Silenced.Longest.Seconds()},
 		"barred":   barred, "barred_devices": barredDevices, "had_to_enrol_again": a.Forced, "stranded_by_topic": a.Cut,

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -76,6 +77,14 @@ func (c *Comparison) life(column, i int) *Life {
 // lasted is the length of the column's story.
 func (c *Column) lasted() time.Duration { return c.End.Sub(c.Start) }
 
+// reason is one of the column's own, in English, with the column that it is of: its name, and where that is not its id, its id.
+func (c *Column) reason(own string) string {
+	if c.ID == c.Name {
+		return lang.English.Say("in the column %q: %s", c.Name, own)
+	}
+	return lang.English.Say("in the column %q (%s): %s", c.Name, c.ID, own)
+}
+
 // called is a column's name as a sentence begins with it: the name of a plan stays as it is.
 func (c *Comparison) called(column int) string {
 	if name := c.Columns[column].Name; len(c.Columns) > 2 {
@@ -93,10 +102,10 @@ func (c *Comparison) Result() *report.Result {
 	r.WallSeconds, r.CPUSeconds, r.PeakRSSBytes = last.WallSeconds, last.CPUSeconds, last.PeakRSSBytes
 	for _, column := range c.Columns {
 		for _, reason := range column.Result.Reasons {
-			r.Reasons = append(r.Reasons, lang.English.Say("in the column %q: %s", column.Name, reason))
+			r.Reasons = append(r.Reasons, column.reason(reason))
 		}
 		for _, limit := range column.Result.Limits {
-			limit.Limit = column.Name + ": " + limit.Limit
+			limit.Column, limit.Limit = column.ID, column.Name+": "+limit.Limit
 			r.Limits = append(r.Limits, limit)
 		}
 		r.Invariants.Checked += column.Result.Invariants.Checked
@@ -124,14 +133,11 @@ func (c *Comparison) Story(l lang.Language, names *population.Population) *repor
 		}
 	}
 	var plans []string
-	for k, column := range c.Columns {
+	for _, column := range c.Columns {
 		s.Until = max(s.Until, column.lasted())
 		plans = append(plans, "# "+column.Name+"\n"+column.Plan.Source())
-		s.Lead = append(s.Lead, l.Say("%s: %s.", c.called(k), column.headline(l)))
-		if column.Wire != nil {
-			s.Lead[len(s.Lead)-1] += " " + column.Wire.says(l)
-		}
 	}
+	s.Lead = append(s.Lead, c.headlines(l)...)
 	s.Title = l.Say("%s with %d {device|devices}", l.Span(s.Until), len(first.Lives))
 	s.Plan = strings.Join(plans, "\n")
 	s.Lead = append(s.Lead, c.others(l)...)
@@ -203,6 +209,34 @@ func (c *Comparison) headline(l lang.Language) string {
 		held = append(held, l.Say("%s: %d for %s at most", column.Name, column.Held.Devices, l.Span(column.Held.Longest)))
 	}
 	return l.Say("Devices held by the push certificate") + ". " + upper(strings.Join(held, "; "))
+}
+
+// headlines are what the columns come to, a sentence for each that differs, with the columns that it is of.
+func (c *Comparison) headlines(l lang.Language) (said []string) {
+	var of [][]string // by sentence, the columns
+	for k, column := range c.Columns {
+		text := column.headline(l) + "."
+		if column.Wire != nil {
+			text += " " + column.Wire.says(l)
+		}
+		i := slices.Index(said, text)
+		if i < 0 {
+			said, of = append(said, text), append(of, []string{c.called(k)})
+			continue
+		}
+		of[i] = append(of[i], column.Name)
+	}
+	switch {
+	case len(said) > 1:
+		for i := range said {
+			said[i] = strings.Join(of[i], ", ") + ": " + said[i]
+		}
+	case len(c.Columns) == 2:
+		said[0] = l.Say("In both cases: %s", lower(said[0]))
+	default:
+		said[0] = l.Say("In all %d cases: %s", len(c.Columns), lower(said[0]))
+	}
+	return said
 }
 
 // Sections are what a comparison adds to its result: the answers of each column, and how many devices fare differently.

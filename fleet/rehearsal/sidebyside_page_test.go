@@ -292,6 +292,66 @@ func TestSideBySideResult(t *testing.T) {
 	if r.Verdict != report.Failed || r.Invariants.Checked != 2*12345 || r.Invariants.Violated != 3 {
 		t.Errorf("verdict %s, %+v", r.Verdict, r.Invariants)
 	}
+	if len(r.Reasons) != 1 || !strings.HasPrefix(r.Reasons[0], `in the column "A": `) {
+		t.Errorf("reasons %q: want one, of A, whose name is its id", r.Reasons)
+	}
+	a.ID, a.Name = "after-4d", "na 4 dagen"
+	r = Compare(b, a).Result()
+	if r.Limits[0].Column != "B" || r.Limits[1].Column != "after-4d" || r.Limits[1].Limit != "na 4 dagen: moved.p95 < 9h" {
+		t.Errorf("limits %+v: a script does not find their columns by id", r.Limits)
+	}
+	if len(r.Reasons) != 1 || !strings.HasPrefix(r.Reasons[0], `in the column "na 4 dagen" (after-4d): `) {
+		t.Errorf("reasons %q: a script does not find their columns by id", r.Reasons)
+	}
+}
+
+// What several columns came to alike is said once: of all, or with the names of those that it is of.
+func TestSideBySideSaysOnce(t *testing.T) {
+	late, soon := invented(1000), prompt(1000)
+	story := func(l lang.Language, columns ...Column) []string {
+		return Compare(columns[0], columns[1:]...).Story(l, late.Population).Lead
+	}
+	for _, tt := range []struct {
+		lead []string
+		want []string // beginnings
+	}{
+		{story(lang.English, column("at once", soon), column("later", soon), column("never", soon)), []string{"In all 3 cases: 920 of the 940 devices"}},
+		{story(lang.Dutch, column("meteen", soon), column("later", soon)), []string{"In beide gevallen: 920 van de 940 apparaten"}},
+		{story(lang.English, column("at once", soon), column("late", late), column("later", soon)), []string{"At once, later: 920 of the 940", "Late: 920 of the 940"}},
+	} {
+		if len(tt.lead) != len(tt.want) {
+			t.Errorf("%q, want %q", tt.lead, tt.want)
+			continue
+		}
+		for i, want := range tt.want {
+			if !strings.HasPrefix(tt.lead[i], want) {
+				t.Errorf("%q does not begin with %q", tt.lead[i], want)
+			}
+		}
+	}
+}
+
+// The moments of the table count from the beginning and those of the answers from when the first could move: both say when that was.
+func TestSideBySideFirstCouldMove(t *testing.T) {
+	late, never := invented(1000), invented(1000)
+	for i := range never.Lives {
+		l := &never.Lives[i]
+		l.FirstPending, l.MovedAt, l.Standing.Moved = 0, 0, false
+	}
+	c := Compare(column("A", late), column("B", never))
+	cells := map[string][]any{}
+	for _, row := range c.figures(lang.English).Rows {
+		cells[row[0].(string)] = row[1:]
+	}
+	first, half := cells["from the beginning until the first could move"], cells["from the beginning until half of them had moved"]
+	answers := c.Columns[0].Sections()["answers"].(map[string]any)
+	began, took := answers["first_could_move_seconds"].(float64), answers["moved_50_seconds"].(float64)
+	if began == 0 || first[0].(time.Duration).Seconds() != began || half[0].(time.Duration).Seconds() != began+took {
+		t.Errorf("the first at %v and half at %v, want %v and %v s more", first[0], half[0], began, took)
+	}
+	if other := c.Columns[1].Sections()["answers"].(map[string]any)["first_could_move_seconds"]; first[1] != nil || half[1] != nil || other != nil {
+		t.Errorf("where none could: %v, %v and %v, want nothing", first[1], half[1], other)
+	}
 }
 
 // A page of answers side by side is as small as any, whatever the number of devices, and its lists show 200 rows and how many there are.

@@ -19,7 +19,7 @@ func (c *Comparison) figures(l lang.Language) report.Table {
 		t.Columns = append(t.Columns, report.Column{Name: column.Name})
 	}
 	after := func(a *Answers, d time.Duration) any { // from the start, which all have in common
-		if d == Never {
+		if d == Never || a.Began == 0 {
 			return nil
 		}
 		return a.Began.Sub(a.Start) + d
@@ -30,11 +30,17 @@ func (c *Comparison) figures(l lang.Language) report.Table {
 	}{
 		{lang.Key("devices that could move"), func(a *Answers) any { return a.All.Movable }},
 		{lang.Key("devices that moved"), func(a *Answers) any { return a.All.Moved }},
-		{lang.Key("half of them had moved by, from the beginning"), func(a *Answers) any { return after(a, a.Half) }},
-		{lang.Key("95 in 100 had moved by, from the beginning"), func(a *Answers) any { return after(a, a.Most) }},
-		{lang.Key("all had moved by, from the beginning"), func(a *Answers) any { return after(a, a.Whole) }},
+		{lang.Key("from the beginning until the first could move"), func(a *Answers) any { return after(a, 0) }},
+		{lang.Key("from the beginning until half of them had moved"), func(a *Answers) any { return after(a, a.Half) }},
+		{lang.Key("from the beginning until 95 in 100 had moved"), func(a *Answers) any { return after(a, a.Most) }},
+		{lang.Key("from the beginning until all had moved"), func(a *Answers) any { return after(a, a.Whole) }},
 		{lang.Key("devices held by the push certificate"), func(a *Answers) any { return a.Held.Devices }},
-		{lang.Key("held longest"), func(a *Answers) any { return a.Held.Longest }},
+		{lang.Key("held longest"), func(a *Answers) any {
+			if a.Held.Devices == 0 {
+				return nil // nobody was
+			}
+			return a.Held.Longest
+		}},
 		{lang.Key("attempts to enrol that the gap refused"), func(a *Answers) any { return a.Declined }},
 		{lang.Key("devices that never move by themselves"), func(a *Answers) any { return a.All.Stranded }},
 		{lang.Key("devices that must enrol again"), func(a *Answers) any { return a.All.MustEnrol }},
@@ -225,7 +231,7 @@ func some(d time.Duration) any {
 
 // findings are those of all columns, each once, by harm and as it stands where it counts most; and how much it counts in each.
 func (c *Comparison) findings(l lang.Language) (found []report.Finding, t report.Table) {
-	t = report.Table{Title: l.Say("Findings, in each"), Heads: true, Columns: []report.Column{{Name: l.Say("What")}, {Name: l.Say("Rule")}}}
+	t = report.Table{Title: l.Say("Findings by column"), Heads: true, Columns: []report.Column{{Name: l.Say("What")}, {Name: l.Say("Rule")}}}
 	type kind struct {
 		title string
 		rule  protocol.Rule

@@ -136,7 +136,7 @@ func (t *telling) lead() (lead []string) {
 		lead = append(lead, t.Say("Interrupted after %s of %s; this is what was known then.", length(t.Language, t.Now.Sub(t.Start)), length(t.Language, time.Duration(t.Plan.Until))))
 	}
 	for _, d := range doubts(t.Plan, t.Population) {
-		lead = append(lead, t.Say("Doubt of the plan, %s.", d.In(t.Language)))
+		lead = append(lead, t.Say("Doubt about the plan, %s.", d.In(t.Language)))
 	}
 	if t.Unjudged != "" {
 		lead = append(lead, t.Unjudged)

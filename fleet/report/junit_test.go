@@ -12,7 +12,7 @@ import (
 )
 
 func TestWriteJUnit(t *testing.T) {
-	limits := []Limit{{"checkins.p99 < 50ms", "11ms", true}, {"checkins.failed == 0", "3", false}, {"moved.p95 < 1d", NotApplicable, true}}
+	limits := []Limit{{Limit: "checkins.p99 < 50ms", Got: "11ms", OK: true}, {Limit: "checkins.failed == 0", Got: "3", OK: false}, {Limit: "moved.p95 < 1d", Got: NotApplicable, OK: true}}
 	for _, tt := range []struct {
 		verdict                          string
 		tests, failures, errors, skipped int

@@ -102,9 +102,10 @@ const NotJudged = "not judged"
 // A Limit is one expression of the plan and what came of it. Got is the figure with its unit, or
 // [NotApplicable] or [NotJudged], which are OK.
 type Limit struct {
-	Limit string `json:"limit"`
-	Got   string `json:"got"`
-	OK    bool   `json:"ok"`
+	Limit  string `json:"limit"`
+	Column string `json:"column,omitempty"` // of rehearsals side by side the id of the one that it is of
+	Got    string `json:"got"`
+	OK     bool   `json:"ok"`
 }
 
 // Trouble says why a job could not run.

@@ -103,8 +103,8 @@ func TestHeadlineOfNoLimits(t *testing.T) {
 		want   string
 	}{
 		{nil, "Nothing broke; no limits were judged"},
-		{[]Limit{{"a", NotApplicable, true}}, "Nothing broke; no limits were judged"},
-		{[]Limit{{"a", NotApplicable, true}, {"b", "1", true}}, "Everything held"},
+		{[]Limit{{Limit: "a", Got: NotApplicable, OK: true}}, "Nothing broke; no limits were judged"},
+		{[]Limit{{Limit: "a", Got: NotApplicable, OK: true}, {Limit: "b", Got: "1", OK: true}}, "Everything held"},
 	} {
 		if got := headline(lang.English, &Result{Verdict: OK, Limits: tt.limits}); got != tt.want {
 			t.Errorf("%v: %q, want %q", tt.limits, got, tt.want)
@@ -118,7 +118,7 @@ func TestVerdict(t *testing.T) {
 		verdict, text string // empty: none
 	}{
 		{Result{Verdict: OK}, "", ""},
-		{Result{Verdict: Failed, Limits: []Limit{{"a", "1", false}, {"b", "1", true}, {"c", NotApplicable, true}}, Reasons: []string{"a was 1"}}, "failed", "failed: 1 of 2 limits broken"},
+		{Result{Verdict: Failed, Limits: []Limit{{Limit: "a", Got: "1", OK: false}, {Limit: "b", Got: "1", OK: true}, {Limit: "c", Got: NotApplicable, OK: true}}, Reasons: []string{"a was 1"}}, "failed", "failed: 1 of 2 limits broken"},
 		{Result{Verdict: Failed, Invariants: Invariants{9, 2}}, "failed", "failed: invariants violated 2 times"},
 		{Result{Verdict: Failed}, "failed", "failed"},
 		{Result{Verdict: Invalid, Reasons: []string{"ports out", "late starts"}}, "invalid", "invalid: the generator was at its own limit"},

@@ -28,10 +28,10 @@ func sample(t testing.TB) (*Result, *Story) {
 		CheckIns:   CheckIns{Offered: 52430, Started: 52430, Done: 51897, Failed: 112, Refused: 421, PerSecond: 1271.4, P50: 3.1, P99: 11.25, P999: 27.9},
 		Invariants: Invariants{Checked: 168204},
 		Limits: []Limit{
-			{"checkins.p99 < 50ms", "11.25ms", true},
-			{"devices.enrolled >= 990", "998", true},
-			{"invariants.violated == 0", "0", true},
-			{"moved.p95 < 12h", NotApplicable, true},
+			{Limit: "checkins.p99 < 50ms", Got: "11.25ms", OK: true},
+			{Limit: "devices.enrolled >= 990", Got: "998", OK: true},
+			{Limit: "invariants.violated == 0", Got: "0", OK: true},
+			{Limit: "moved.p95 < 12h", Got: NotApplicable, OK: true},
 		},
 		Seed: 7, VirtualSeconds: (14 * day).Seconds(), WallSeconds: 41.2, CPUSeconds: 63.8, PeakRSSBytes: 218 << 20,
 		Sections: map[string]any{"lab": map[string]any{"pushes": 41234, "renewed": 997}},
@@ -216,7 +216,7 @@ func spoiled(t testing.TB, bad string) (*Result, *Story) {
 // spoil puts bad wherever a result and a story take text.
 func spoil(r *Result, s *Story, bad string) {
 	r.Verdict, r.Command, r.Reasons = Failed, bad, []string{bad}
-	r.Limits = append(r.Limits, Limit{bad, bad, false})
+	r.Limits = append(r.Limits, Limit{Limit: bad, Got: bad, OK: false})
 	r.Devices.LeftOutBy[bad] = 1
 	r.EventLogSHA256 = bad
 	r.Sections[bad] = bad

@@ -13,7 +13,7 @@ import (
 func TestSummaryFitsATerminal(t *testing.T) {
 	r, s := sample(t)
 	r.Verdict, r.Reasons = Failed, []string{strings.Repeat("one reason after another ", 20)}
-	r.Limits = append(r.Limits, Limit{"checkins.p50 < 1ms", "3.1ms", false})
+	r.Limits = append(r.Limits, Limit{Limit: "checkins.p50 < 1ms", Got: "3.1ms", OK: false})
 	var plainText, colored bytes.Buffer
 	if err := Summary(&plainText, r, s, false); err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestSummaryOfManyActs(t *testing.T) {
 
 // Limits of a run that was cut are neither held nor broken, and nobody says that there were none.
 func TestSummaryNotJudged(t *testing.T) {
-	r := &Result{Command: "lab", Verdict: Partial, Limits: []Limit{{"devices.moved > 0", NotJudged, true}, {"devices.stranded == 0", NotJudged, true}}}
+	r := &Result{Command: "lab", Verdict: Partial, Limits: []Limit{{Limit: "devices.moved > 0", Got: NotJudged, OK: true}, {Limit: "devices.stranded == 0", Got: NotJudged, OK: true}}}
 	var b strings.Builder
 	if err := Summary(&b, r, &Story{}, false); err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestSummaryNotJudged(t *testing.T) {
 
 // TestHST016NoFigure: a limit whose figure a run of this kind does not have is said to be unjudged; none of none did not hold.
 func TestHST016NoFigure(t *testing.T) {
-	r := &Result{Command: "rehearse", Verdict: OK, Limits: []Limit{{"checkins.p99 < 50ms", NotApplicable, true}}}
+	r := &Result{Command: "rehearse", Verdict: OK, Limits: []Limit{{Limit: "checkins.p99 < 50ms", Got: NotApplicable, OK: true}}}
 	for in, want := range map[lang.Language]string{lang.English: "1 limit could not be judged.", lang.Dutch: "1 grens kon niet worden beoordeeld."} {
 		if got := checks(in, r); got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -75,7 +75,7 @@ func TestHST016NoFigure(t *testing.T) {
 
 // What a broken limit got is told in the report's language where it is a sentence, and left as it is where it is a figure.
 func TestSummaryGotInDutch(t *testing.T) {
-	r := &Result{Command: "fleet run", Verdict: Failed, Limits: []Limit{{"load.baseline.p99.percent < 1", "there is no baseline to compare with", false}, {"checkins.p99 < 1ms", "6.23ms", false}}}
+	r := &Result{Command: "fleet run", Verdict: Failed, Limits: []Limit{{Limit: "load.baseline.p99.percent < 1", Got: "there is no baseline to compare with", OK: false}, {Limit: "checkins.p99 < 1ms", Got: "6.23ms", OK: false}}}
 	var text strings.Builder
 	if err := Summary(&text, r, &Story{Language: lang.Dutch}, false); err != nil {
 		t.Fatal(err)
