@@ -27,7 +27,7 @@ var ownFiles = []string{stateFile, previousFile, nextFile, lockFile, journalFile
 const maxState = 64 << 20
 
 // ErrRuns is wrapped by the error of [Open] on a folder that another agent has.
-var ErrRuns = errors.New("another agent runs on this state")
+var ErrRuns = errors.New("another agent runs")
 
 // A folder is a state folder that this process has.
 type folder struct {
@@ -67,7 +67,7 @@ func takeFolder(dir string) (*folder, error) {
 		return nil, fmt.Errorf("the state folder: %w: give another one by --state, or run this as the user whose it is", err)
 	}
 	if lock == nil {
-		return nil, fmt.Errorf("%w (%s, process %s): stop it first, or give another folder by --state", ErrRuns, dir, pid)
+		return nil, fmt.Errorf("%w on this state (%s, process %s): stop it first, or give another folder by --state", ErrRuns, dir, pid)
 	}
 	return &folder{dir, lock, lent(dir), systems, made}, nil
 }

@@ -65,7 +65,7 @@ rollcall users invite UPN --for agent --kind KIND prints those that are bound to
 	flags.StringSliceVar(&f.names, "name", nil, "names of this server in its certificate, the first one in all links (default: the host of --listen)")
 	flags.StringVar(&f.data, "data", defaultData, "folder for all state; made where there is none")
 	flags.StringVar(&f.clouds, "clouds", "sim", "vendors' services: sim (simulated) or real")
-	flags.StringVar(&f.clock, "clock", "real", "real, or driven: time stands still until the admin API steps it")
+	flags.StringVar(&f.clock, "clock", "real", "real, or driven: time, and with it every wake-up, stands still until rollcall clock step")
 	flags.StringVar(&f.authority, "authority", "", "set a new tenant's authority: intune, office365 or sccm (default: by --service-release)")
 	flags.Uint16Var(&f.release, "service-release", 2611, "release that a new tenant was created at; from 1911 on it starts as intune (AUTH-02)")
 	flags.BoolVar(&f.acceptUserless, "accept-userless", false, "take userless devices in a new tenant of office365 (AUTH-19)")

@@ -19,13 +19,14 @@ const (
 // editedFolder of the store has what somebody had made of files that profiles made, for its user alone.
 const editedFolder = "edited"
 
-// An Edited is a file that somebody, or a program, had changed since a profile made it, and that what was there before has replaced.
+// An Edited is a file that somebody, or a program, had changed since a profile made it, and that the profile's, or what was there before, has
+// replaced.
 type Edited struct {
 	File string `json:"file"` // where it was
 	Copy string `json:"copy"` // where that version is; in the ledger its name in editedFolder
 }
 
-// aside keeps what somebody made of a path before what was there comes back. The ledger has to be saved after it. Done again after a crash,
+// aside keeps what somebody made of a path before something else takes its place. The ledger has to be saved after it. Done again after a crash,
 // it keeps the same once.
 func (s *Store) aside(at, name string, now *sight) error {
 	e := Edited{filepath.Join(at, filepath.FromSlash(name)), path.Base(name) + "-" + now.hash()[:16]}
@@ -52,6 +53,11 @@ func (s *Store) aside(at, name string, now *sight) error {
 	s.led.Edited = append(list, e)
 	s.edited = append(s.edited, e.in(s.dir))
 	return nil
+}
+
+// edits tells whether what is at a path is neither what was there before nor what a profile made of it.
+func (s *Store) edits(root *os.Root, name string, was before, now *sight) bool {
+	return len(was.Made) > 0 && !now.Absent && !slices.Contains(was.Made, now.hash()) && !own(root, name, was) && (was.Absent || !s.same(name, now))
 }
 
 // present leaves out what somebody has taken away.

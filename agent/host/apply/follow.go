@@ -57,16 +57,16 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 			was = s.led.Files[t.path]
 		}
 		switch {
-		case err == nil && t.part == nil && len(was.Made) > 0 && !now.Absent && !now.is(&t) && !slices.Contains(was.Made, now.hash()):
-			if own(root, t.path, was) {
-				s.letGo(root, t.path)
-				continue
-			}
-			if err = s.aside(at, t.path, &now); err != nil {
+		case err == nil && !now.is(&t) && s.edits(root, t.path, was, &now):
+			if err = s.aside(at, t.path, &now); err != nil && t.part != nil {
+				t.part.fails(err)
+			} else if err != nil {
 				errs = append(errs, err)
-				continue
+			} else {
+				changed = append(changed, t)
 			}
-			changed = append(changed, t)
+		case err == nil && t.part == nil && own(root, t.path, was): // nothing has replaced it
+			s.letGo(root, t.path)
 		case err != nil && t.part != nil:
 			t.part.fails(err)
 		case err != nil:
@@ -239,7 +239,12 @@ func (s *Store) untouched(root *os.Root, name string, was before, now *sight) bo
 	if _, err := root.Lstat(heldAt(name)); !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
-	b, err := readFile(s.backup(name)) // a profile's file may have got its times
+	return s.same(name, now) // a profile's file may have got its times
+}
+
+// same tells whether what is at a path has the content of before.
+func (s *Store) same(name string, now *sight) bool {
+	b, err := readFile(s.backup(name))
 	return err == nil && bytes.Equal(now.content, b)
 }
 
