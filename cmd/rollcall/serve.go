@@ -197,24 +197,16 @@ var (
 
 // config turns flags into what startServer takes.
 func (f *serveFlags) config() (cfg serveConfig, err error) {
-	host, port, err := net.SplitHostPort(f.listen)
+	host, err := f.addresses()
 	if err != nil {
-		return cfg, fmt.Errorf("--listen %q: want host:port", f.listen)
+		return cfg, err
 	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return cfg, fmt.Errorf("--listen %q: the port is a number up to 65535", f.listen)
-	}
-	for _, name := range f.names {
-		if !hostName.MatchString(name) && net.ParseIP(name) == nil || len(name) > 253 {
-			return cfg, fmt.Errorf("--name %q: want a host name or an address", name)
-		}
+	cfg = serveConfig{
+		Listen: f.listen, Names: f.names, Data: f.data, Metrics: f.metrics, MaxConnections: f.maxConnections, ProxyHeader: f.proxyHeader,
+		SignMessage: f.signMessage, MinimumOS: f.minimumOS,
 	}
 	if f.minimumOS != "" && !versionNumber.MatchString(f.minimumOS) {
 		return cfg, fmt.Errorf("--ade-minimum-os %q: want a version such as 17.4", f.minimumOS)
-	}
-	cfg = serveConfig{Listen: f.listen, Names: f.names, Data: f.data, SignMessage: f.signMessage, MinimumOS: f.minimumOS}
-	if len(cfg.Names) == 0 && (host == "" || net.ParseIP(host).IsUnspecified()) {
-		return cfg, fmt.Errorf("--listen %q is every address: say by --name what devices call this server", f.listen)
 	}
 	if f.enrolRate < 0 || math.IsNaN(f.enrolRate) || math.IsInf(f.enrolRate, 0) {
 		return cfg, fmt.Errorf("--enrol-rate %g: want a number of devices a second, or 0", f.enrolRate)
@@ -222,70 +214,22 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 	if !f.lab {
 		cfg.EnrolRate = f.enrolRate
 	}
-	switch f.clouds {
-	case "sim":
-		cfg.Simulated = true
-	case "real":
-		cfg.Push.URL = push.Production
-	default:
-		return cfg, fmt.Errorf("--clouds %q: want sim or real", f.clouds)
-	}
-	if f.apnsURL != "" {
-		cfg.Push.URL = f.apnsURL
-	}
-	switch f.clock {
-	case "real":
-		cfg.Clock = realClock{}
-	case "driven":
-		if !f.lab && !net.ParseIP(host).IsLoopback() && host != "localhost" {
-			return cfg, fmt.Errorf("--clock driven on %s: certificates and tokens would follow a clock that others can step; add --lab if this is a lab", cmp.Or(host, "every address"))
-		}
-		cfg.Clock = newDrivenClock(f.data, time.Now())
-	default:
-		return cfg, fmt.Errorf("--clock %q: want real or driven", f.clock)
-	}
 	if f.maxConnections < 1 {
 		return cfg, fmt.Errorf("--max-connections %d: want at least 1", f.maxConnections)
 	}
-	cfg.MaxConnections = f.maxConnections
-	if cfg.Metrics = f.metrics; f.metrics != "" {
-		if _, _, err := net.SplitHostPort(f.metrics); err != nil {
-			return cfg, fmt.Errorf("--metrics %q: want host:port", f.metrics)
-		}
+	if err := f.world(&cfg, host); err != nil {
+		return cfg, err
 	}
-	if !headerName.MatchString(f.proxyHeader) {
-		return cfg, fmt.Errorf("--proxy-header %q: want the name of a header, such as %s", f.proxyHeader, device.ProxyHeader)
-	}
-	cfg.ProxyHeader = f.proxyHeader
-	for _, text := range f.proxies {
-		network, err := netip.ParsePrefix(text)
-		if err != nil {
-			addr, err := netip.ParseAddr(text)
-			if err != nil {
-				return cfg, fmt.Errorf("--trusted-proxies %q: want an address or a network such as 192.0.2.0/24", text)
-			}
-			network = netip.PrefixFrom(addr, addr.BitLen())
-		}
-		if network.Bits() == 0 {
-			return cfg, fmt.Errorf("--trusted-proxies %q is everybody: whoever reaches the server could say that it is any device", text)
-		}
-		cfg.Proxies = append(cfg.Proxies, network)
+	if cfg.Proxies, err = f.trusted(); err != nil {
+		return cfg, err
 	}
 	if f.mischief != "" {
 		if cfg.Mischief, err = mischief.New(f.mischief); err != nil {
 			return cfg, fmt.Errorf("--mischief: %w", err)
 		}
 	}
-	cfg.Tenant = &authority.Tenant{Release: f.release, AcceptUserless: f.acceptUserless}
-	if f.authority != "" {
-		if err := cfg.Tenant.Authority.UnmarshalText([]byte(f.authority)); err != nil {
-			return cfg, fmt.Errorf("--authority: %w", err)
-		}
-		if cfg.Tenant.Authority == protocol.Unknown {
-			return cfg, fmt.Errorf("--authority %q: want intune, office365 or sccm; a release before 1911 starts without one", f.authority)
-		}
-	} else {
-		cfg.Tenant.Authority = authority.Initial(f.release)
+	if cfg.Tenant, err = f.tenant(); err != nil {
+		return cfg, err
 	}
 	for _, place := range f.legacyCMS {
 		switch place {
@@ -318,6 +262,96 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 		}
 	}
 	return cfg, nil
+}
+
+// addresses checks where the server listens and what it is called, and returns the host of --listen; empty: every address.
+func (f *serveFlags) addresses() (host string, err error) {
+	host, port, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		return "", fmt.Errorf("--listen %q: want host:port", f.listen)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", fmt.Errorf("--listen %q: the port is a number up to 65535", f.listen)
+	}
+	for _, name := range f.names {
+		if !hostName.MatchString(name) && net.ParseIP(name) == nil || len(name) > 253 {
+			return "", fmt.Errorf("--name %q: want a host name or an address", name)
+		}
+	}
+	if len(f.names) == 0 && (host == "" || net.ParseIP(host).IsUnspecified()) {
+		return "", fmt.Errorf("--listen %q is every address: say by --name what devices call this server", f.listen)
+	}
+	if f.metrics != "" {
+		if _, _, err := net.SplitHostPort(f.metrics); err != nil {
+			return "", fmt.Errorf("--metrics %q: want host:port", f.metrics)
+		}
+	}
+	return host, nil
+}
+
+// world chooses the vendors' services and the clock of a server that listens at host.
+func (f *serveFlags) world(cfg *serveConfig, host string) error {
+	switch f.clouds {
+	case "sim":
+		cfg.Simulated = true
+	case "real":
+		cfg.Push.URL = push.Production
+	default:
+		return fmt.Errorf("--clouds %q: want sim or real", f.clouds)
+	}
+	if f.apnsURL != "" {
+		cfg.Push.URL = f.apnsURL
+	}
+	switch f.clock {
+	case "real":
+		cfg.Clock = realClock{}
+	case "driven":
+		if !f.lab && !net.ParseIP(host).IsLoopback() && host != "localhost" {
+			return fmt.Errorf("--clock driven on %s: certificates and tokens would follow a clock that others can step; add --lab if this is a lab", cmp.Or(host, "every address"))
+		}
+		cfg.Clock = newDrivenClock(f.data, time.Now())
+	default:
+		return fmt.Errorf("--clock %q: want real or driven", f.clock)
+	}
+	return nil
+}
+
+// trusted reads the proxies whose word for a device's certificate is taken.
+func (f *serveFlags) trusted() (proxies []netip.Prefix, err error) {
+	if !headerName.MatchString(f.proxyHeader) {
+		return nil, fmt.Errorf("--proxy-header %q: want the name of a header, such as %s", f.proxyHeader, device.ProxyHeader)
+	}
+	for _, text := range f.proxies {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			addr, err := netip.ParseAddr(text)
+			if err != nil {
+				return nil, fmt.Errorf("--trusted-proxies %q: want an address or a network such as 192.0.2.0/24", text)
+			}
+			network = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if network.Bits() == 0 {
+			return nil, fmt.Errorf("--trusted-proxies %q is everybody: whoever reaches the server could say that it is any device", text)
+		}
+		proxies = append(proxies, network)
+	}
+	return proxies, nil
+}
+
+// tenant says how a new tenant begins.
+func (f *serveFlags) tenant() (*authority.Tenant, error) {
+	t := &authority.Tenant{Release: f.release, AcceptUserless: f.acceptUserless}
+	if f.authority == "" {
+		t.Authority = authority.Initial(f.release)
+		return t, nil
+	}
+	if err := t.Authority.UnmarshalText([]byte(f.authority)); err != nil {
+		return nil, fmt.Errorf("--authority: %w", err)
+	}
+	if t.Authority == protocol.Unknown {
+		return nil, fmt.Errorf("--authority %q: want intune, office365 or sccm; a release before 1911 starts without one", f.authority)
+	}
+	return t, nil
 }
 
 // others reads how the devices of other platforms than Apple's are woken. Keys come from files, and no error repeats what is in them.

@@ -287,32 +287,30 @@ func (h *Handler) getSettings(*call) (any, error) {
 
 func (h *Handler) setSettings(c *call) (any, error) {
 	in := c.body.(*settings)
+	change, err := in.read()
+	if err != nil {
+		return nil, err
+	}
+	if err := h.cfg.Server.ChangeSettings(c.Context(), c.now, c.who, in.Version, change); err != nil {
+		return nil, err
+	}
+	return h.getSettings(c)
+}
+
+// read checks what was given, and returns what it changes.
+func (in *settings) read() (change func(*server.Settings), err error) {
 	var attempts [3]time.Duration
 	if in.Attempts != nil && len(in.Attempts) != len(attempts) {
 		return nil, wrongValue("attempts_seconds", "want three")
 	}
 	for i, n := range in.Attempts {
-		var err error
 		if attempts[i], err = duration("attempts_seconds", n, maxDuration); err != nil {
 			return nil, err
 		}
 	}
-	for field, days := range map[string]*int{
-		"clean_up_days": in.CleanUpDays, "compliance_days": in.ValidityDays, "console_lag_days": in.LagDays,
-		"old_profile_days": in.OldProfileDays, "record_days": in.RecordDays, "push_grace_days": in.PushGraceDays, "device_contact_days": in.CountedDays,
-	} {
-		if days != nil && (*days < 0 || *days > maxDays) {
-			return nil, wrongValue(field, "want 0 to %d", maxDays)
-		}
-	}
-	for field, n := range map[string]*int64{
-		"cadence_seconds": in.Cadence, "reach_seconds": in.Reach, "identity_seconds": in.Lifetime,
-		"renewal_window_seconds": in.Window, "renewal_retry_seconds": in.Renew,
-	} {
-		if n != nil {
-			if _, err := duration(field, *n, maxDuration); err != nil {
-				return nil, err
-			}
+	for _, l := range in.lengths(new(server.Settings)) {
+		if l.given != nil && (*l.given < 0 || *l.given > l.most) {
+			return nil, wrongValue(l.field, "want 0 to %d", l.most)
 		}
 	}
 	var gate delivery.LicenceGate
@@ -338,7 +336,7 @@ func (h *Handler) setSettings(c *call) (any, error) {
 		}
 		switched[at] = by
 	}
-	err := h.cfg.Server.ChangeSettings(c.Context(), c.now, c.who, in.Version, func(set *server.Settings) {
+	return func(set *server.Settings) {
 		if n := in.Units; n != nil {
 			if set.UnitsKnown, set.Units = *n != unitsUnknown, *n; !set.UnitsKnown {
 				set.Units = 0
@@ -362,19 +360,9 @@ func (h *Handler) setSettings(c *call) (any, error) {
 		if in.Attempts != nil {
 			set.Attempts = attempts
 		}
-		for to, days := range map[*time.Duration]*int{
-			&set.Silent: in.CleanUpDays, &set.Validity: in.ValidityDays, &set.Lag: in.LagDays,
-			&set.Old: in.OldProfileDays, &set.Records: in.RecordDays, &set.PushGrace: in.PushGraceDays, &set.Counted: in.CountedDays,
-		} {
-			if days != nil {
-				*to = time.Duration(*days) * 24 * time.Hour
-			}
-		}
-		for to, n := range map[*time.Duration]*int64{
-			&set.Cadence: in.Cadence, &set.Reach: in.Reach, &set.Lifetime: in.Lifetime, &set.Window: in.Window, &set.Renew: in.Renew,
-		} {
-			if n != nil {
-				*to = time.Duration(*n) * time.Second
+		for _, l := range in.lengths(set) {
+			if l.given != nil {
+				*l.to = time.Duration(*l.given) * l.unit
 			}
 		}
 		if in.PushWarningDays != nil {
@@ -395,11 +383,44 @@ func (h *Handler) setSettings(c *call) (any, error) {
 		if in.Blast != nil {
 			set.Blast = *in.Blast
 		}
-	})
-	if err != nil {
-		return nil, err
+	}, nil
+}
+
+// A length is a setting that is a length of time, as a request has it and where it goes.
+type length struct {
+	field string
+	given *int64 // nil: it is left as it is
+	unit  time.Duration
+	most  int64
+	to    *time.Duration
+}
+
+// lengths are the settings that are lengths of time, on their way from a request to set.
+func (in *settings) lengths(set *server.Settings) []length {
+	days := func(field string, n *int, to *time.Duration) length {
+		l := length{field: field, unit: 24 * time.Hour, most: maxDays, to: to}
+		if n != nil {
+			l.given = new(int64(*n))
+		}
+		return l
 	}
-	return h.getSettings(c)
+	seconds := func(field string, n *int64, to *time.Duration) length {
+		return length{field, n, time.Second, inSeconds(maxDuration), to}
+	}
+	return []length{
+		days("clean_up_days", in.CleanUpDays, &set.Silent),
+		days("compliance_days", in.ValidityDays, &set.Validity),
+		days("console_lag_days", in.LagDays, &set.Lag),
+		days("old_profile_days", in.OldProfileDays, &set.Old),
+		days("record_days", in.RecordDays, &set.Records),
+		days("push_grace_days", in.PushGraceDays, &set.PushGrace),
+		days("device_contact_days", in.CountedDays, &set.Counted),
+		seconds("cadence_seconds", in.Cadence, &set.Cadence),
+		seconds("reach_seconds", in.Reach, &set.Reach),
+		seconds("identity_seconds", in.Lifetime, &set.Lifetime),
+		seconds("renewal_window_seconds", in.Window, &set.Window),
+		seconds("renewal_retry_seconds", in.Renew, &set.Renew),
+	}
 }
 
 // supportMove and reenrol are the two ways for a device that does not move by itself (AUTH-18, AUTH-44).
