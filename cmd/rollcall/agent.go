@@ -216,7 +216,12 @@ something is due and at every poll interval, and sleeps in between. One agent ru
 					return err
 				}
 				defer h.Close()
-				return h.Run(ctx, nil)
+				err = h.Run(ctx, nil)
+				if errors.Is(err, host.ErrUnmanaged) && daemon.Serves() {
+					log.Info(err)
+					return nil // else it would be started again as one that fails
+				}
+				return err
 			})
 		},
 	}

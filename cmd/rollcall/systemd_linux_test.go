@@ -360,6 +360,15 @@ func tellService(m *systemdMachine) {
 
 	m.act("it leaves, and nothing of the service is left")
 	m.must("rollcall agent unenroll")
+	m.must("systemctl restart rollcall-agent") // as at the next boot
+	m.until("case $(systemctl show --value -p ActiveState rollcall-agent) in inactive | failed) ;; *) false ;; esac")
+	if is := m.shows("Result"); is != "success" {
+		t.Errorf("nobody manages the machine, and its agent ends with %s", is)
+	}
+	m.run("for n in 1 2 3 4 5 6; do systemctl restart rollcall-agent; done")
+	if is := m.shows("ActiveState"); is != "failed" {
+		t.Errorf("it was started too often, and is %s", is)
+	}
 	m.must("rollcall agent uninstall")
 	m.refuses("no service "+daemon.Name+" is installed", "rollcall agent uninstall")
 	if left := m.must("find /etc/systemd -name 'rollcall*'; systemctl list-units --all --plain --no-legend 'rollcall*'; ps ax -o args= | grep '[a]gent run' || :"); left != "" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,6 +153,16 @@ func TestAUnitThatIsDisabledKeepsNothing(t *testing.T) {
 		if got := enabled(); got != want {
 			t.Errorf("systemctl says %s: enabled %v", answer, got)
 		}
+	}
+}
+
+// The library gets what it needs to install just this service: on macOS the text that was shown, on Windows a command and when it starts.
+func TestWhatTheLibraryInstalls(t *testing.T) {
+	s := Service{Program: "/usr/local/bin/rollcall", State: "/Library/x"}
+	c := s.config("text")
+	want := service.KeyValue{"LaunchdConfig": "text", "DelayedAutoStart": true}
+	if !maps.Equal(c.Option, want) || c.Name != Name || c.Executable != s.Program || strings.Join(c.Arguments, " ") != "agent run --state /Library/x" || c.UserName != "" {
+		t.Errorf("it gets %+v", c)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -61,15 +62,20 @@ func (s *Service) Definition(system string) (name, text string, err error) {
 	case "darwin":
 		return "/Library/LaunchDaemons/" + Name + ".plist", strings.NewReplacer("@NAME@", Name, "@PROGRAM@", escape(s.Program), "@STATE@", escape(s.State)).Replace(plist), nil
 	case "windows":
-		return `HKLM\SYSTEM\CurrentControlSet\Services\` + Name, fmt.Sprintf("display name  %s\ndescription   %s\ncommand       %s\naccount       LocalSystem\nstart         automatic, delayed\non failure    restart after %s\nevent log     %s\n",
-			title, description, windowsLine(append([]string{s.Program}, s.arguments()...)), restartAfter, Name), nil
+		return `HKLM\SYSTEM\CurrentControlSet\Services\` + Name, fmt.Sprintf("display name  %s\ndescription   %s\ncommand       %s\naccount       LocalSystem\nstart         automatic, delayed\non failure    restart after %v, %d times; a failure counts for %v\nevent log     %s\n",
+			title, description, windowsLine(append([]string{s.Program}, s.arguments()...)), restartAfter, restarts, failuresFor, Name), nil
 	}
 	return "", "", fmt.Errorf("a service is installed on Linux with systemd, macOS and Windows, and this is %s: have it start rollcall agent run", system)
 }
 
 func (s *Service) arguments() []string { return []string{"agent", "run", "--state", s.State} }
 
-const restartAfter = "30s"
+// As unit.service has it for systemd.
+const (
+	restartAfter = 30 * time.Second
+	restarts     = 4 // in a row
+	failuresFor  = 10 * time.Minute
+)
 
 // check refuses what the service manager could not start, or would read otherwise than it is meant.
 func (s *Service) check(system string) error {

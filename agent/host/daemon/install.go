@@ -43,7 +43,7 @@ func (s *Service) config(text string) *service.Config {
 		Name: Name, DisplayName: title, Description: description, Executable: s.Program, Arguments: s.arguments(),
 		Option: service.KeyValue{
 			"LaunchdConfig":    text,
-			"DelayedAutoStart": true, "OnFailure": "restart", "OnFailureDelayDuration": restartAfter,
+			"DelayedAutoStart": true, // on Windows; what follows a failure there is onFailure's
 		},
 	}
 }
@@ -86,7 +86,11 @@ func (s *Service) Install(start bool) (name string, err error) {
 	case runtime.GOOS == "linux":
 		err = writeUnit(text)
 	default:
-		err = m.Install()
+		if err = m.Install(); err == nil {
+			if err = onFailure(); err != nil {
+				m.Uninstall() // the next one is not to find half a service
+			}
+		}
 	}
 	if err == nil && start {
 		err = restart(m)
@@ -167,7 +171,9 @@ func Uninstall() error {
 	}
 	m.Stop() // one that does not run is as well
 	if !there || isThere(ownUnit) {
-		err = m.Uninstall()
+		if err = m.Uninstall(); runtime.GOOS == "linux" {
+			_ = systemctl("reset-failed", unitName) // else systemd knows one that failed, although it is gone
+		}
 	}
 	if err == nil && there {
 		err = systemctl("disable", unitName)

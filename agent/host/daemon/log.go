@@ -2,11 +2,21 @@ package daemon
 
 import (
 	"io"
+	"os"
+	"runtime"
 	"strings"
 
 	"github.com/kardianos/service"
 	"github.com/sirupsen/logrus"
 )
+
+// Serves tells whether the system's service manager has started this process.
+func Serves() bool {
+	if runtime.GOOS == "linux" {
+		return os.Getppid() == 1 && os.Getenv("INVOCATION_ID") != "" // systemd.exec(5)
+	}
+	return !service.Interactive()
+}
 
 // toSystem has log write to the system's log. Where there is none it stays as it is.
 func toSystem(log *logrus.Logger, m service.Service) {

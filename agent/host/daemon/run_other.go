@@ -16,7 +16,15 @@ func Run(ctx context.Context, log *logrus.Logger, do func(context.Context) error
 	if runtime.GOOS == "darwin" && !service.Interactive() {
 		if m, err := service.New(idle{}, &service.Config{Name: Name}); err == nil {
 			toSystem(log, m)
+			err = do(ctx)
+			if err != nil {
+				log.Error(err)
+			}
+			return err
 		}
 	}
 	return do(ctx)
 }
+
+// onFailure is said by the definitions of services themselves.
+func onFailure() error { return nil }
