@@ -187,3 +187,37 @@ func TestPurgeKeepsWhatWasThereBefore(t *testing.T) {
 		}
 	}
 }
+
+// A purge takes the unit that rollcall agent install wrote for this package's program, and leaves another's.
+func TestPurgeTakesItsOwnUnit(t *testing.T) {
+	t.Parallel()
+	const unit = "etc/systemd/system/rollcall-agent.service"
+	for program, keeps := range map[string]bool{"/usr/bin/rollcall": false, "/usr/local/bin/rollcall": true} {
+		m := newScripted(t)
+		m.put(unit, "[Service]\nExecStart=\""+program+"\" agent run\n")
+		m.put("var/lib/private/rollcall-agent/agent.json", "{}")
+		if told := m.run("postremove.sh", "purge"); m.there(unit) != keeps || m.there("var/lib/private/rollcall-agent") || told != "daemon-reload\n" {
+			t.Errorf("%s: the unit is there: %v; systemd is told %q", program, m.there(unit), told)
+		}
+	}
+}
+
+// systemd reads a unit before it starts it, an RPM's removal stops the agent, and where no systemd runs, as in a container, nobody is told.
+func TestWhatSystemdIsTold(t *testing.T) {
+	t.Parallel()
+	m := newScripted(t)
+	if told := m.run("postinstall.sh", "configure", ""); !strings.HasPrefix(told, "daemon-reload\n") {
+		t.Errorf("installing: %q", told)
+	}
+	if told := m.run("preremove.sh", "0"); told != "disable --now --quiet rollcall-agent.service\n" {
+		t.Errorf("removing: %q", told)
+	}
+	if err := os.RemoveAll(m.path("run")); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"postinstall.sh", "configure", ""}, {"preremove.sh", "remove"}, {"postremove.sh", "purge"}} {
+		if told := m.run(args[0], args[1:]...); told != "" {
+			t.Errorf("%q without systemd: %q", args, told)
+		}
+	}
+}
