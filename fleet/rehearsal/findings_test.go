@@ -501,3 +501,20 @@ func TestAUTH38HoursRounded(t *testing.T) {
 		t.Errorf("1,333 and 1,333 device-hours are %d in all", got)
 	}
 }
+
+// A week of certificates stands out by their number, by its share of all, and by how much that is above an even share of the weeks.
+func TestCertificatesCrowdAWeek(t *testing.T) {
+	for _, tt := range []struct {
+		most, all, weeks int
+		want             bool
+	}{
+		{100, 300, 10, true},
+		{99, 297, 10, false},  // too few
+		{100, 400, 52, false}, // a quarter, not more
+		{100, 300, 9, false},  // three times its even share, not more
+	} {
+		if got := crowded(tt.most, tt.all, tt.weeks); got != tt.want {
+			t.Errorf("%d of %d certificates in one of %d weeks: %t, want %t", tt.most, tt.all, tt.weeks, got, tt.want)
+		}
+	}
+}
