@@ -518,3 +518,17 @@ func TestCertificatesCrowdAWeek(t *testing.T) {
 		}
 	}
 }
+
+// A device whose new profiles wait for it needs its user; one to which nobody assigned any needs profiles (AUTH-38).
+func TestAUTH38ActionOfOneDevice(t *testing.T) {
+	a := invented(1).Answer(0)
+	a.Lives[0] = Life{}
+	a.Lives[0].lacks().Unassigned = changeover - 1
+	if got := a.actionOf(0, isBare); got != waitsForIt {
+		t.Errorf("its profiles wait for it: %q", got)
+	}
+	a.Lives[0].lacks().Unassigned = changeover
+	if got := a.actionOf(0, isBare); got != concernWords[isBare].action {
+		t.Errorf("it was assigned none: %q", got)
+	}
+}
