@@ -62,7 +62,7 @@ func ordersOf(r *dialect.Request) []dialect.Order {
 	return []dialect.Order{{Command: r.Command, UUID: r.UUID, Profile: r.Profile, Status: r.Status, Shown: r.Shown, Why: r.Why}}
 }
 
-// asked writes down what the server asked for and how it is reported, before the report goes out.
+// asked writes down what the server asked for and how it is reported, before the report goes out. Who asks for something pushes with reason.
 func (h *Host) asked(o *dialect.Order) error {
 	e := Entry{At: protocol.At(h.now()), What: o.Command, UUID: o.UUID, Status: o.Status.String()}
 	if act := h.actOf(o.Command); act != "" && o.Status == protocol.Acknowledged && h.rec.Allow[act] == "" {
@@ -80,6 +80,7 @@ func (h *Host) asked(o *dialect.Order) error {
 	e.Shown = o.Shown
 	e.cap()
 	h.rec.Asked = e
+	h.pushes.brought()
 	h.cfg.Log.WithField("status", e.Status).WithField("note", e.Note).Info(e.What)
 	return h.folder.note(e)
 }

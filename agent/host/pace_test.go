@@ -55,6 +55,18 @@ func TestHST120PushesBecomeConversationsRarely(t *testing.T) {
 	}
 }
 
+// A command of any kind of device is a reason for a push (HST-120).
+func TestHST120ACommandIsAReasonToPush(t *testing.T) {
+	h := bare(t, filepath.Join(t.TempDir(), "state"))
+	h.pushes.spent = time.Now().Add(time.Hour)
+	if err := h.asked(&dialect.Order{Command: "LOCK", Status: protocol.Acknowledged}); err != nil {
+		t.Fatal(err)
+	}
+	if rest := h.pushes.rest(time.Now()); rest != 0 {
+		t.Errorf("the next push waits for %s", rest)
+	}
+}
+
 // A talker is a machine that begins conversations, and whose identity has ended before they come to anything.
 type talker struct {
 	managed

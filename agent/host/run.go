@@ -115,9 +115,6 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 		err = context.Cause(talking)
 	}
 	stop()
-	if r.Commands > 0 {
-		h.pushes.brought()
-	}
 	if link.Barred(err) && h.rec.Clock.Driven == 0 { // perhaps by a clock that it did not say
 		_ = h.readClock(ctx)
 	}

@@ -197,11 +197,27 @@ func TestHST120WhatIsSetAsideHasBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := st.Match(t.Context(), s.config, nil); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "no room") {
-		t.Errorf("full: %v", err)
+	full := func(what string) {
+		t.Helper()
+		if err := st.Match(t.Context(), s.config, nil); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "no room") {
+			t.Errorf("%s: %v", what, err)
+		}
+		if b, _ := os.ReadFile(file); string(b) != "an edit" {
+			t.Errorf("%s: %q", what, b)
+		}
 	}
-	if b, _ := os.ReadFile(file); string(b) != "an edit" {
-		t.Errorf("full: %q", b)
+	full("as many as there may be")
+	for _, e := range st.led.Edited[2:] {
+		if err := os.Remove(e.in(s.dir).Copy); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(st.led.Edited[1].in(s.dir).Copy, maxEditedBytes); err != nil {
+		t.Fatal(err)
+	}
+	full("as much")
+	if err := os.Truncate(st.led.Edited[1].in(s.dir).Copy, 0); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.Remove(st.led.Edited[0].in(s.dir).Copy); err != nil {
 		t.Fatal(err)
@@ -377,5 +393,32 @@ func TestHST121WhatCouldNotBeReplacedIsKnown(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Each version that somebody made of a file is kept, under the name of the file and no folder's.
+func TestHST121EachEditIsKept(t *testing.T) {
+	s := system(t)
+	st := s.open()
+	mailAt(t, s, st)
+	file := filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml")
+	const edits = 40
+	for n := range edits {
+		if err := os.WriteFile(file, []byte(strconv.Itoa(n)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Match(t.Context(), s.config, []Installed{{"org.example.mail", 1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.match(st)
+	_, _, list, err := Read(s.dir)
+	if err != nil || len(list) != edits {
+		t.Fatalf("%d of %d edits are kept (%v)", len(list), edits, err)
+	}
+	for n, e := range list {
+		if text, err := os.ReadFile(e.Copy); err != nil || string(text) != strconv.Itoa(n) || filepath.Dir(e.Copy) != filepath.Join(s.dir, editedFolder) {
+			t.Errorf("%s has %q, %v", e.Copy, text, err)
+		}
 	}
 }
