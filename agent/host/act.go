@@ -112,14 +112,23 @@ func (w watcher) Exchanged(_ protocol.Device, x *link.Exchange) {
 
 // managedBy hears who manages the machine.
 func (h *Host) managedBy(m protocol.Management) {
-	was := h.rec.Management.Authority
+	h.told = true
 	if before := h.rec.Management.Replaced; m.Replaced == 0 { // it is said while the machine enrols alone, and holds as long as the enrolment
 		m.Replaced = before
 	} else if before == 0 {
 		h.note(Entry{What: "replaced", Note: "the machine that " + h.rec.Link.Host + " had by this identifier since " + minute(m.Replaced.Time()) + " (" + replacedRule + ")"})
 	}
 	h.rec.Management = m
-	if was != protocol.Unknown && was != m.Authority {
+}
+
+// movedFrom notes, once for a conversation, that it left the machine to another than who managed it before. A server that does not say any more
+// who that is, is not taken at its old word.
+func (h *Host) movedFrom(was protocol.Authority, whole bool) {
+	m := &h.rec.Management
+	if whole && !h.told {
+		*m = protocol.Management{Replaced: m.Replaced}
+	}
+	if was != protocol.Unknown && m.Authority != protocol.Unknown && was != m.Authority {
 		h.note(Entry{What: "moved", Note: strings.TrimSuffix("from "+was.String()+" to "+m.Authority.String()+" by "+string(m.Rule), " by ")})
 	}
 }

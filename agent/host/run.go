@@ -109,12 +109,15 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 			return err
 		}
 	}
+	was := h.rec.Management.Authority
+	h.told = false
 	talking, stop := context.WithTimeoutCause(ctx, h.cfg.Talk, errEndless)
 	r, err := h.link.Converse(talking, h.device, why)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = context.Cause(talking)
 	}
 	stop()
+	h.movedFrom(was, err == nil)
 	if link.Barred(err) && h.rec.Clock.Driven == 0 { // perhaps by a clock that it did not say
 		_ = h.readClock(ctx)
 	}

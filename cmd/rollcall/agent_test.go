@@ -633,6 +633,63 @@ func TestHST057AMachineKnowsTheRule(t *testing.T) {
 	}
 }
 
+// What a server does not say any more is not shown as so, and one that says another authority with each answer fills no journal (HST-120).
+func TestHST120WhoManagesIsWhatWasSaidLast(t *testing.T) {
+	t.Parallel()
+	var silent, fickle atomic.Bool
+	var answers atomic.Int64
+	m, h := enrolledMachine(t, serveConfig{Devices: func(inner http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if silent.Load() {
+				r.Header.Del(apple.ManagementHeader)
+			}
+			if n := answers.Add(1); fickle.Load() {
+				says := protocol.Management{Authority: protocol.Intune, Since: 1, Rule: protocol.RuleIntune}
+				if n%2 == 0 {
+					says.Authority = protocol.SCCM
+				}
+				w.Header().Set(apple.ManagementHeader, apple.ManagementValue(says))
+			}
+			inner.ServeHTTP(w, r)
+		})
+	}})
+	if s := m.status(); s.Authority != protocol.Intune {
+		t.Errorf("at first: %s", s.Authority)
+	}
+	silent.Store(true)
+	if err := h.CheckIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := m.status(); s.Authority != protocol.Unknown || s.Rule != "" || s.Since != s.Enrolled {
+		t.Errorf("after an answer without a word of it: %s by %q since %d", s.Authority, s.Rule, s.Since)
+	}
+	fickle.Store(true)
+	const talks = 4
+	for range talks {
+		for _, kind := range []target.OrderKind{target.Lock, target.Restart} {
+			if _, err := m.api.Order(t.Context(), m.status().UDID, target.Order{Kind: kind}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.CheckIn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	moved := 0
+	list, err := host.Journal(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if e.What == "moved" {
+			moved++
+		}
+	}
+	if said := answers.Load(); moved >= talks || said < 3*talks {
+		t.Errorf("%d moves are told of %d answers in %d conversations", moved, said, talks)
+	}
+}
+
 // A server that never comes to an end is left, as one that cannot be talked to, and the machine is what it was (HST-120).
 func TestHST120AnEndlessConversation(t *testing.T) {
 	t.Parallel()
