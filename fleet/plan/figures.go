@@ -51,7 +51,7 @@ var nested = map[string][]string{
 	"devices.by_platform": platforms, "devices.by_platform.*": {"total", "wire"}, "devices.left_out_by": {anyName},
 
 	"rehearsal.answers": {
-		"movable", "moved_50_seconds", "moved_95_seconds", "moved_100_seconds", "held", "silenced", "barred", "barred_devices", "had_to_enrol_again", "stranded_by_topic",
+		"movable", "first_could_move_seconds", "moved_50_seconds", "moved_95_seconds", "moved_100_seconds", "held", "silenced", "barred", "barred_devices", "had_to_enrol_again", "stranded_by_topic",
 		"stranded", "unprotected", "assigned_late", "redundant_profiles", "records_removed", "certificates_renewed", "enrolments_again", "peak", "last",
 	},
 	"rehearsal.answers.held":          {"devices", "half_seconds", "longest_seconds", "enrolments_refused", "devices_refused"},
