@@ -41,7 +41,11 @@ type State struct {
 	Why     string     `json:"why,omitempty"`      // there is none, and none is being made before a wait is over
 	None    bool       `json:"none,omitempty"`     // the server has no streams
 	Local   netip.Addr `json:"-"`                  // the machine's own address; zero while it is not up
+	Broken  bool       `json:"-"`                  // the service broke the protocol: the wait is its due
 }
+
+// ErrBroken is that the service of a stream breaks the protocol.
+var ErrBroken = errors.New("the push service breaks the protocol of its streams")
 
 // ErrNone is that the server wakes nobody by a stream.
 var ErrNone = errors.New("the server has no stream for wake-ups")
@@ -75,7 +79,8 @@ func Run(ctx context.Context, c Config) {
 			wait = mostWait
 		}
 		if ctx.Err() == nil {
-			state.Since, state.Local, state.Why, state.None = time.Time{}, netip.Addr{}, err.Error(), errors.Is(err, ErrNone)
+			state.Since, state.Local, state.Why = time.Time{}, netip.Addr{}, err.Error()
+			state.None, state.Broken = errors.Is(err, ErrNone), errors.Is(err, ErrBroken)
 			c.Changed(state)
 			c.Log.WithError(err).WithField("again_in", wait.Round(time.Second).String()).Info("no wake-ups for now")
 		}
@@ -97,7 +102,7 @@ func (c *Config) stream(ctx context.Context, state *State) (lasted time.Duration
 	defer conn.NetConn().Close()
 	defer context.AfterFunc(ctx, func() { conn.NetConn().Close() })()
 	begun := time.Now()
-	state.Service, state.Since, state.Why, state.None = conn.RemoteAddr().String(), begun, "", false
+	state.Service, state.Since, state.Why, state.None, state.Broken = conn.RemoteAddr().String(), begun, "", false, false
 	if local, err := netip.ParseAddrPort(conn.LocalAddr().String()); err == nil {
 		state.Local = local.Addr().Unmap().WithZone("")
 	}
@@ -187,7 +192,7 @@ func (c *Config) listen(conn *tls.Conn, state *State) error {
 				minute, pushes = now, 0
 			}
 			if pushes++; pushes > mostPushes { // which keeps it, for the next stream
-				return fmt.Errorf("the push service sends more than %d pushes a minute", mostPushes)
+				return fmt.Errorf("%w: more than %d pushes a minute", ErrBroken, mostPushes)
 			}
 			if err := write(wake.AppendFrame(nil, wake.Got, f.Body[:4])); err != nil {
 				return err
@@ -201,7 +206,7 @@ func (c *Config) listen(conn *tls.Conn, state *State) error {
 		case f.Kind == wake.Bye:
 			return fmt.Errorf("the push service says: %q", f.Body)
 		default:
-			return fmt.Errorf("%w: kind %d from a service", wake.ErrFrame, f.Kind)
+			return fmt.Errorf("%w: %w: kind %d from a service", ErrBroken, wake.ErrFrame, f.Kind)
 		}
 	}
 }

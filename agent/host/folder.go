@@ -48,8 +48,18 @@ type medium struct {
 // systems is the one there is.
 var systems = medium{(*os.File).Sync, rename, SyncFolder}
 
-// takeFolder makes the folder where there is none, and takes it.
-func takeFolder(dir string) (*folder, error) {
+// takeFolder makes the folder where there is none, and takes it. Who had it may just be taking it away: then it is tried again.
+func takeFolder(dir string) (f *folder, err error) {
+	for range 3 {
+		if f, err = tryFolder(dir); err == nil || !errors.Is(err, errLockGone) && !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return f, err
+}
+
+// tryFolder does it once.
+func tryFolder(dir string) (*folder, error) {
 	made := missing(filepath.Join(dir, lockFile))
 	err := ownFolder(dir)
 	if err == nil {
@@ -75,11 +85,12 @@ func takeFolder(dir string) (*folder, error) {
 // missing lists what there is not on the way to a file, and the file, innermost first.
 func missing(name string) (list []string) {
 	for {
-		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+		_, err := os.Lstat(name)
+		up := filepath.Dir(name)
+		if !errors.Is(err, fs.ErrNotExist) || up == name { // the latter is a volume that there is not
 			return list
 		}
-		list = append(list, name)
-		name = filepath.Dir(name)
+		list, name = append(list, name), up
 	}
 }
 

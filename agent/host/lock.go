@@ -24,7 +24,7 @@ func hold(name string) (l *lock, pid string, err error) {
 	ok, err := TryLock(f)
 	if ok && err == nil && !isAt(f, name) { // who had it has just taken it away
 		f.Close()
-		return hold(name)
+		return nil, "", fmt.Errorf("%s: %w", name, errLockGone)
 	}
 	if err != nil || !ok {
 		text, _ := os.ReadFile(name)
@@ -36,6 +36,9 @@ func hold(name string) (l *lock, pid string, err error) {
 	}
 	return &lock{f}, "", nil
 }
+
+// errLockGone is that the lock of a name was taken on a file that has it no more.
+var errLockGone = errors.New("the lock is another file by now")
 
 // isAt tells whether a file is still the one of its name.
 func isAt(f *os.File, name string) bool {

@@ -75,12 +75,13 @@ func (h *Host) address() address {
 // listen sees to it that wake-ups of the enrolment at hand reach the machine, and returns them. A nil channel has none. reached is that the
 // server has just been talked to.
 func (h *Host) listen(ctx context.Context, reached bool) <-chan string {
-	to := h.address()
+	to, unread := h.address(), (chan string)(nil)
 	if l := h.listener; l != nil {
 		if l.is(to) && !stranded(h.stream.Load(), reached) {
 			return l.woken
 		}
 		h.deafen()
+		unread = l.woken
 	}
 	if to.service == "" {
 		return nil
@@ -95,6 +96,11 @@ func (h *Host) listen(ctx context.Context, reached bool) <-chan string {
 	ask := link.client(now)
 	ctx, cancel := context.WithCancel(ctx)
 	l := &listener{to: to, woken: make(chan string, 1)}
+	select {
+	case magic := <-unread: // the service was told that it came
+		l.woken <- magic
+	default:
+	}
 	config := courier.Config{
 		Address: func(ctx context.Context) (string, error) {
 			if fixed != "" {
@@ -141,9 +147,9 @@ func (h *Host) deafen() {
 }
 
 // stranded tells whether a stream is to be made anew: it was made from an address that is this machine's no more, so that nothing reaches
-// it and nobody says so, or it waits while the server can be reached again.
+// it and nobody says so, or it waits while the server can be reached again. One whose service breaks the protocol waits as long as it does.
 func stranded(s *courier.State, reached bool) bool {
-	if s == nil || s.None {
+	if s == nil || s.None || s.Broken {
 		return false
 	}
 	if s.Since.IsZero() {

@@ -102,14 +102,15 @@ func TestStranded(t *testing.T) {
 		reached bool
 		want    bool
 	}{
-		"not made yet":               {nil, true, false},
-		"waits":                      {&courier.State{Why: "refused"}, false, false},
-		"waits and need not":         {&courier.State{Why: "refused"}, true, true},
-		"a server without any":       {&courier.State{Why: "none", None: true}, true, false},
-		"up":                         {&courier.State{Since: up, Local: netip.MustParseAddr("127.0.0.1")}, true, false},
-		"up, of no address":          {&courier.State{Since: up}, true, false},
-		"its address is gone":        {&courier.State{Since: up, Local: netip.MustParseAddr("192.0.2.77")}, true, true},
-		"gone, and no server either": {&courier.State{Since: up, Local: netip.MustParseAddr("192.0.2.77")}, false, true},
+		"not made yet":                   {nil, true, false},
+		"waits":                          {&courier.State{Why: "refused"}, false, false},
+		"waits and need not":             {&courier.State{Why: "refused"}, true, true},
+		"its service is without measure": {&courier.State{Why: "flood", Broken: true}, true, false},
+		"a server without any":           {&courier.State{Why: "none", None: true}, true, false},
+		"up":                             {&courier.State{Since: up, Local: netip.MustParseAddr("127.0.0.1")}, true, false},
+		"up, of no address":              {&courier.State{Since: up}, true, false},
+		"its address is gone":            {&courier.State{Since: up, Local: netip.MustParseAddr("192.0.2.77")}, true, true},
+		"gone, and no server either":     {&courier.State{Since: up, Local: netip.MustParseAddr("192.0.2.77")}, false, true},
 	} {
 		if got := stranded(tt.state, tt.reached); got != tt.want {
 			t.Errorf("%s: %v", name, got)

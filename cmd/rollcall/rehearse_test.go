@@ -105,3 +105,12 @@ func sameEventLog(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("event logs %s and %s", of[0].EventLogSHA256, of[1].EventLogSHA256)
 	}
 }
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

@@ -70,12 +70,3 @@ func TestHST125RehearseCtrlC(t *testing.T) {
 		}
 	}
 }
-
-func read(t *testing.T, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}

@@ -1,8 +1,6 @@
 package rehearsal
 
 import (
-	"syscall"
-	"testing"
 	"time"
 
 	"rollcall/agent/dialect"
@@ -16,15 +14,6 @@ func (c *Config) Garble(fault func(s dialect.Step, answer bool, body []byte) []b
 
 // Plainly has every event of the story have its turn, and every round go through Server.Handle.
 func (c *Config) Plainly() { c.plain = true }
-
-// Processor is how much processor time this process has used: on a busy machine the only time that says anything.
-func Processor(tb testing.TB) time.Duration {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		tb.Fatal(err)
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
 
 // Waited has the device have waited so long for a move after its first.
 func (l *Life) Waited(d time.Duration) { l.waited(d) }

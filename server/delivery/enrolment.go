@@ -233,6 +233,9 @@ func (d *decision) end(r protocol.Rule, why string) {
 	n := d.n
 	deleted := d.deleted()
 	d.withdraw()
+	if n.Life == Enrolling { // that was of the one whose place it took
+		n.EnrolledAt = 0
+	}
 	n.Life, n.EndedAt, n.Awaiting = Ended, d.now, false
 	n.Push, n.Wake, n.Profiles, n.Set = Push{}, Wake{}, nil, 0
 	*d.rare() = Rare{Strays: n.Rare.Read().Strays}

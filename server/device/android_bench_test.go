@@ -1,5 +1,3 @@
-//go:build unix
-
 package device
 
 import (
@@ -10,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"syscall"
 	"testing"
 	"time"
 
@@ -60,13 +57,6 @@ func (p *phone) begins() (steady []byte) {
 	}
 	m.CheckIn, m.Round, m.Reason, m.Epoch = "c-0000000000000002", 1, android.ReasonSchedule, a.Authority.Epoch
 	return android.Append(nil, &m)
-}
-
-// processorTime is what the process has used, in nanoseconds: on a busy machine the wall clock says nothing.
-func processorTime() int64 {
-	var u syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &u) // of this process it has no error
-	return u.Utime.Nano() + u.Stime.Nano()
 }
 
 // An answered is a writer that keeps nothing.

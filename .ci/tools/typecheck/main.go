@@ -11,8 +11,9 @@ import (
 
 func main() {
 	tags := flag.String("tags", "", "build `TAGS`")
+	tests := flag.Bool("tests", false, "check tests too")
 	flag.Parse()
-	found, err := packages.Load(&packages.Config{Mode: packages.LoadAllSyntax, BuildFlags: []string{"-tags=" + *tags}}, flag.Args()...)
+	found, err := packages.Load(&packages.Config{Mode: packages.LoadAllSyntax, BuildFlags: []string{"-tags=" + *tags}, Tests: *tests}, flag.Args()...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "typecheck:", err)
 		os.Exit(1)

@@ -27,8 +27,8 @@
 // which there is a copy, says so. A file waits beside its place where the file system can, and is the very file again afterwards, with its
 // other names, access lists and labels. While its profile is installed a file is made again as the profile says, and when the profile leaves,
 // what was there before comes back. What somebody, or a program, made of the file meanwhile is set aside first, in the folder edited of the
-// store: [Store.Edited] and [Read] say where. That has bounds; where it is full, and where somebody put a link, a folder or more than 4 MiB in
-// the place of a file, that stays, nothing is forgotten of what was there before, and the error says what is in the way until it is moved. A
+// store: [Store.Edited] and [Read] say where. That has bounds, beyond which the oldest version goes. Where somebody put a link, a folder or more than
+// 4 MiB in the place of a file, that stays, nothing is forgotten of what was there before, and the error says what is in the way until it is moved. A
 // crash between any two steps is followed by the same steps again (HST-121): a profile is there or not, never half. Symbolic links are
 // followed inside the root alone; in the place of a file they are left alone, as is whatever else is no file.
 //

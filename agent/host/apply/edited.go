@@ -2,7 +2,6 @@ package apply
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -10,10 +9,11 @@ import (
 	"slices"
 )
 
-// Bounds of what is set aside.
+// Bounds of what is set aside; beyond them the oldest goes.
 const (
-	maxEdited      = 100      // files
-	maxEditedBytes = 32 << 20 // of all of them
+	maxVersions    = 10       // of one file: a program may make another at each of its writes
+	maxEdited      = 100      // of all
+	maxEditedBytes = 32 << 20 // of all
 )
 
 // editedFolder of the store has what somebody had made of files that profiles made, for its user alone.
@@ -31,17 +31,13 @@ type Edited struct {
 func (s *Store) aside(at, name string, now *sight) error {
 	e := Edited{filepath.Join(at, filepath.FromSlash(name)), path.Base(name) + "-" + now.hash()[:16]}
 	dir := filepath.Join(s.dir, editedFolder)
-	list, sum := present(s.dir, s.led.Edited), int64(len(now.content))
+	list := present(s.dir, s.led.Edited)
 	if slices.Contains(list, e) {
 		return nil
 	}
-	for _, e := range list {
-		if st, err := os.Lstat(filepath.Join(dir, e.Copy)); err == nil {
-			sum += st.Size()
-		}
-	}
-	if len(list) >= maxEdited || sum > maxEditedBytes {
-		return fmt.Errorf("%s was changed since a profile made it, and there is no room to keep that: move away what is in %s", e.File, dir)
+	list, err := s.room(list, e.File, int64(len(now.content)))
+	if err != nil {
+		return err
 	}
 	s.step()
 	if err := s.make(dir); err != nil {
@@ -53,6 +49,37 @@ func (s *Store) aside(at, name string, now *sight) error {
 	s.led.Edited = append(list, e)
 	s.edited = append(s.edited, e.in(s.dir))
 	return nil
+}
+
+// room has the oldest of what was set aside go until there is room for one more version of a file.
+func (s *Store) room(list []Edited, file string, size int64) ([]Edited, error) {
+	same, sum := 0, size
+	sizes := make([]int64, len(list))
+	for i, e := range list {
+		if e.File == file {
+			same++
+		}
+		if st, err := os.Lstat(e.in(s.dir).Copy); err == nil {
+			sizes[i] = st.Size()
+		}
+		sum += sizes[i]
+	}
+	left := list[:0:0]
+	for i, e := range list {
+		if n := len(list) - i + len(left); n < maxEdited && sum <= maxEditedBytes && (e.File != file || same < maxVersions) {
+			left = append(left, e)
+			continue
+		}
+		s.step()
+		if err := os.Remove(e.in(s.dir).Copy); err != nil {
+			return nil, err
+		}
+		sum -= sizes[i]
+		if e.File == file {
+			same--
+		}
+	}
+	return left, nil
 }
 
 // edits tells whether what is at a path is neither what was there before nor what a profile made of it.

@@ -53,7 +53,7 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 		if kept {
 			root.Remove(nextTo(t.path)) // of a step that a crash cut short
 		} else if err == nil {
-			err = s.keep(root, t.path, now)
+			err = s.keep(root, at, t.path, now)
 			was = s.led.Files[t.path]
 		}
 		switch {
@@ -212,8 +212,17 @@ func (s *Store) backup(name string) string {
 	return filepath.Join(s.dir, beforeFolder, tagOf("", name))
 }
 
-// keep puts what is at a path into the store, before it is touched. The ledger has to be saved after it.
-func (s *Store) keep(root *os.Root, name string, now sight) error {
+// keep puts what is at a path into the store, before it is touched. The ledger has to be saved after it. Where the ledger was lost, what was
+// there before that may wait there still: then it is that, and what is in its place is set aside.
+func (s *Store) keep(root *os.Root, at, name string, now sight) error {
+	if held, err := look(root, heldAt(name)); err == nil && !held.Absent {
+		if !now.Absent && !bytes.Equal(now.content, held.content) {
+			if err := s.aside(at, name, &now); err != nil {
+				return err
+			}
+		}
+		now = held
+	}
 	if !now.Absent {
 		s.step()
 		if err := s.make(filepath.Join(s.dir, beforeFolder)); err != nil {
@@ -222,9 +231,6 @@ func (s *Store) keep(root *os.Root, name string, now sight) error {
 		if err := s.write(s.backup(name), now.content); err != nil {
 			return err
 		}
-	}
-	if err := root.Remove(heldAt(name)); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a time before, which ended otherwise
-		return err
 	}
 	now.Held = !now.Absent
 	s.led.Files[name] = now.before

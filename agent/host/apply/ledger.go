@@ -111,7 +111,7 @@ func readLedger(dir string) (l ledger, damaged bool, err error) {
 	case errors.Is(err, fs.ErrNotExist) && errors.Is(no, fs.ErrNotExist):
 		return ledger{}, false, nil
 	}
-	return ledger{}, true, fmt.Errorf("%w, and so is its copy: it is not known what profiles changed: put back by hand what is in %s, and remove %s", err, filepath.Join(dir, beforeFolder), dir)
+	return ledger{}, true, fmt.Errorf("%w, and so is its copy: it is not known what profiles changed: put back by hand what is in %s, take what you need of %s, and remove %s", err, filepath.Join(dir, beforeFolder), filepath.Join(dir, editedFolder), dir)
 }
 
 func readOne(dir, file string) (l ledger, err error) {
@@ -181,9 +181,12 @@ func (s *Store) make(dir string) error {
 	return nil
 }
 
+// nextSuffix is of a file that is to be the one without.
+const nextSuffix = ".next"
+
 // write replaces a file of the store, for its user alone.
 func (s *Store) write(name string, b []byte) error {
-	next := name + ".next"
+	next := name + nextSuffix
 	s.step()
 	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) { // whatever it is: no link in its place is followed
 		return err

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -325,15 +326,21 @@ func (s *Store) sweep() error {
 		known[filepath.Base(s.backup(name))] = !was.Absent
 	}
 	s.led.Edited = present(s.dir, s.led.Edited)
-	for _, e := range s.led.Edited {
-		known[e.Copy] = true
+	kept, err := os.ReadDir(filepath.Join(s.dir, editedFolder)) // whatever the ledger knows of: it is people's
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	if len(s.led.Profiles) == 0 && !s.Touches() && len(s.led.Edited) == 0 {
+	if err == nil && len(s.led.Profiles) == 0 && !s.Touches() && len(kept) == 0 {
 		s.step()
 		return os.RemoveAll(s.dir)
 	}
-	var errs []error
-	for _, dir := range []string{s.dir, filepath.Join(s.dir, beforeFolder), filepath.Join(s.dir, editedFolder)} {
+	errs := []error{err}
+	for _, e := range kept {
+		if strings.HasSuffix(e.Name(), nextSuffix) { // of a step that a crash cut short
+			errs = append(errs, os.RemoveAll(filepath.Join(s.dir, editedFolder, e.Name())))
+		}
+	}
+	for _, dir := range []string{s.dir, filepath.Join(s.dir, beforeFolder)} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)

@@ -676,6 +676,10 @@ func TestHST121AStoreThatIsGone(t *testing.T) {
 	if list, _, _, err = Read(s.dir); err != nil || list[0].Parts[0].File == "" {
 		t.Errorf("assigned again: %+v, %v", list, err)
 	}
+	s.match(store)
+	if text, err := os.ReadFile(filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml")); err != nil || string(text) != "the owner's own" {
+		t.Errorf("what was there before all is %q, %v", text, err)
+	}
 }
 
 // What comes back has all of its mode.

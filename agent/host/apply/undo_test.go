@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -197,36 +198,34 @@ func TestHST120WhatIsSetAsideHasBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	full := func(what string) {
-		t.Helper()
-		if err := st.Match(t.Context(), s.config, nil); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "no room") {
-			t.Errorf("%s: %v", what, err)
-		}
-		if b, _ := os.ReadFile(file); string(b) != "an edit" {
-			t.Errorf("%s: %q", what, b)
-		}
-	}
-	full("as many as there may be")
-	for _, e := range st.led.Edited[2:] {
-		if err := os.Remove(e.in(s.dir).Copy); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Truncate(st.led.Edited[1].in(s.dir).Copy, maxEditedBytes); err != nil {
+	oldest, newest := st.led.Edited[0].in(s.dir).Copy, st.led.Edited[maxEdited-1].in(s.dir).Copy
+	if err := os.Truncate(newest, maxEditedBytes-100); err != nil {
 		t.Fatal(err)
 	}
-	full("as much")
-	if err := os.Truncate(st.led.Edited[1].in(s.dir).Copy, 0); err != nil {
-		t.Fatal(err)
+	s.match(st)
+	if b, _ := os.ReadFile(file); string(b) != "the owner's own" {
+		t.Errorf("full: %q", b)
 	}
-	if err := os.Remove(st.led.Edited[0].in(s.dir).Copy); err != nil {
-		t.Fatal(err)
+	if _, err := os.Stat(oldest); err == nil {
+		t.Error("there are more than there may be")
 	}
-	if err := st.Match(t.Context(), s.config, nil); err != nil {
+	if _, err := os.Stat(newest); err != nil {
 		t.Error(err)
 	}
-	if b, _ := os.ReadFile(file); string(b) != "the owner's own" {
-		t.Errorf("with room: %q", b)
+	mailAt(t, s, st)
+	if err := os.WriteFile(file, bytes.Repeat([]byte("x"), 200), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.match(st)
+	if _, err := os.Stat(newest); err == nil {
+		t.Error("there is more than there may be")
+	}
+	_, _, list, err := Read(s.dir)
+	if err != nil || len(list) == 0 || list[len(list)-1].File != file {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if text, err := os.ReadFile(list[len(list)-1].Copy); err != nil || len(text) != 200 {
+		t.Errorf("the newest has %d bytes, %v", len(text), err)
 	}
 }
 
@@ -396,13 +395,13 @@ func TestHST121WhatCouldNotBeReplacedIsKnown(t *testing.T) {
 	}
 }
 
-// Each version that somebody made of a file is kept, under the name of the file and no folder's.
+// The newest versions that somebody made of a file are kept, each under the name of the file and no folder's.
 func TestHST121EachEditIsKept(t *testing.T) {
 	s := system(t)
 	st := s.open()
 	mailAt(t, s, st)
 	file := filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml")
-	const edits = 40
+	const edits = maxVersions + 30
 	for n := range edits {
 		if err := os.WriteFile(file, []byte(strconv.Itoa(n)), 0o644); err != nil {
 			t.Fatal(err)
@@ -413,11 +412,11 @@ func TestHST121EachEditIsKept(t *testing.T) {
 	}
 	s.match(st)
 	_, _, list, err := Read(s.dir)
-	if err != nil || len(list) != edits {
+	if err != nil || len(list) != maxVersions {
 		t.Fatalf("%d of %d edits are kept (%v)", len(list), edits, err)
 	}
 	for n, e := range list {
-		if text, err := os.ReadFile(e.Copy); err != nil || string(text) != strconv.Itoa(n) || filepath.Dir(e.Copy) != filepath.Join(s.dir, editedFolder) {
+		if text, err := os.ReadFile(e.Copy); err != nil || string(text) != strconv.Itoa(n+edits-maxVersions) || filepath.Dir(e.Copy) != filepath.Join(s.dir, editedFolder) {
 			t.Errorf("%s has %q, %v", e.Copy, text, err)
 		}
 	}

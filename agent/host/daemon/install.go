@@ -121,6 +121,7 @@ func writeUnit(text string) error {
 	}
 	if err != nil {
 		os.Remove(ownUnit)
+		_ = systemctl("daemon-reload")
 	}
 	return err
 }

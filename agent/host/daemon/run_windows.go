@@ -24,7 +24,8 @@ func Run(ctx context.Context, log *logrus.Logger, do func(context.Context) error
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := &program{do: func() error { return do(ctx) }, stop: cancel, log: log}
-	return errors.Join(svc.Run(Name, p), p.err)
+	err = svc.Run(Name, p)
+	return errors.Join(err, p.err)
 }
 
 // A program is the agent, as the service manager starts and stops it.
