@@ -163,7 +163,7 @@ func (s *Server) subjects(ctx context.Context, was, is *delivery.World, topic st
 				switch x := profileOf(is, a.Profile); {
 				case a.GivenUp():
 					c.Failed = append(c.Failed, x)
-				case a.State != delivery.Installing && !a.State.Partial():
+				case a.State != delivery.Installing && a.State != delivery.InstallFailed:
 					x.Old = is.Old(a.Profile, owner)
 					c.Has = append(c.Has, x)
 				}
