@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -34,7 +35,10 @@ var (
 
 // freeAddress is an address on loopback that nobody listens on. Its port is under those that systems give out by themselves (from
 // 32768 or 49152 on): another test's listener or connection would sometimes get it before it is used, or between two uses. No two tests get the same.
+// Meanwhile no process is started: it would have a copy of the listener until it has begun.
 func freeAddress() (string, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	for {
 		address := fmt.Sprintf("127.0.0.1:%d", 10_000+(firstPort+lastPort.Add(1))%20_000)
 		l, err := net.Listen("tcp", address)
