@@ -40,7 +40,7 @@ func TestHST121KillAgents(t *testing.T) {
 		t.Fatal(err)
 	}
 	seed := mrand.Uint64()
-	k := &slayer{program: program, dice: mrand.New(mrand.NewPCG(seed, 0)), steps: map[string]int{}, killed: map[string]int{}}
+	k := &slayer{program: program, dice: mrand.New(mrand.NewPCG(seed, 0)), steps: map[string]int{}, doomed: map[string]int{}, killed: map[string]int{}}
 	t.Logf("seed %d", seed)
 	clock := newDrivenClock(t.TempDir(), time.Now())
 	k.labMachine = newLabMachine(t, serveConfig{Clock: clock, Devices: k.over})
@@ -135,10 +135,15 @@ func TestHST121KillAgents(t *testing.T) {
 		}
 	}
 	t.Logf("killed at %v steps of %v", k.killed, k.steps)
-	for act := range k.steps {
-		if k.killed[act] == 0 {
+	// A process may be over before its last steps are seen, and lives then: one does now and then, many of an act do not.
+	const many = 8
+	for act, doomed := range k.doomed {
+		if doomed >= many && k.killed[act] == 0 {
 			t.Errorf("no %s was killed", act)
 		}
+	}
+	if len(k.killed) == 0 {
+		t.Error("nothing was killed")
 	}
 }
 
@@ -148,7 +153,8 @@ type slayer struct {
 	program string
 	dice    *mrand.Rand
 	steps   map[string]int // by act, of one that was left alone
-	killed  map[string]int // by act, processes
+	doomed  map[string]int // by act, processes that were to be killed
+	killed  map[string]int // and those that were, before they were over
 
 	mu      sync.Mutex
 	n, at   int
@@ -288,7 +294,10 @@ func (v *victim) run(act string, args ...string) {
 			v.t.Errorf("%s: %v", act, err)
 		}
 		v.steps[act] = max(v.steps[act], v.n)
-	} else if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Sys().(syscall.WaitStatus).Signaled() {
+		return
+	}
+	v.doomed[act]++
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Sys().(syscall.WaitStatus).Signaled() {
 		v.killed[act]++
 	}
 }
