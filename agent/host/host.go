@@ -32,7 +32,7 @@ type Config struct {
 	Log     *logrus.Logger                   // nil: silent
 	// Transport signs SCEP messages in place of a key that is made for it (apple.md section 3.3); nil: that.
 	Transport *rsa.PrivateKey
-	Talk      time.Duration // a conversation takes no longer: a server that always has one more command keeps no machine busy for ever (HST-120); 0: 10 min
+	Talk      time.Duration // a conversation takes no longer: a server that always has one more command is left (HST-120); 0: 10 min
 	Anew      bool          // a damaged state, or one of another machine, is no reason to refuse: it is replaced
 	Leave     bool          // nor is it to [Host.Unenrol], and nothing else may be done with it
 }
@@ -73,6 +73,7 @@ type Host struct {
 	listener *listener                     // nil: no wake-ups come
 	stream   atomic.Pointer[courier.State] // of the listener; nil: none was made yet
 	pushes   pace                          // of the conversations that they ask for
+	sends    allowance                     // of requests
 	told     bool                          // by this conversation, who manages the machine
 	store    *apply.Store                  // of what was made of profiles; nil: not opened yet
 	followed []apply.Installed             // as of when files followed last
@@ -177,7 +178,7 @@ func (h *Host) connect() error {
 	}
 	h.link, err = link.New(link.Config{
 		TransportKeys: transport,
-		Roots:         roots, Now: h.now, Clock: h.real, Dial: dialTo(h.rec.Link.Host), Keys: h.key, Requests: h.request, Keep: h.keep, Watcher: watcher{h}, Asks: true,
+		Roots:         roots, Now: h.now, Clock: h.real, Dial: dialTo(h.rec.Link.Host), Keys: h.key, Requests: h.request, Before: h.before, Keep: h.keep, Watcher: watcher{h}, Asks: true,
 		Curves: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
 	})
 	return err

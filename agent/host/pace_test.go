@@ -32,16 +32,16 @@ func TestHST120PushesBecomeConversationsRarely(t *testing.T) {
 	all := func(waits []time.Duration, want time.Duration) bool {
 		return !slices.ContainsFunc(waits, func(d time.Duration) bool { return d != want })
 	}
-	got := flood(2 * spare)
-	if got[0] != 0 || !all(got[1:spare], apart) || !all(got[len(got)-9:], earns) {
+	got := flood(2 * spareTalks)
+	if got[0] != 0 || !all(got[1:spareTalks], apart) || !all(got[len(got)-9:], talkEarned) {
 		t.Errorf("of nothing: after %v", got)
 	}
 	p.brought()
 	p.followed(now)
-	if got := flood(2 * spare); !all(got[:spare-1], apart) || !all(got[len(got)-9:], earns) {
+	if got := flood(2 * spareTalks); !all(got[:spareTalks-1], apart) || !all(got[len(got)-9:], talkEarned) {
 		t.Errorf("after a command: %v", got)
 	}
-	now = now.Add(spare * earns)
+	now = now.Add(spareTalks * talkEarned)
 	if got := flood(2); !slices.Equal(got, []time.Duration{0, apart}) {
 		t.Errorf("after a rest: %v", got)
 	}
@@ -58,7 +58,7 @@ func TestHST120PushesBecomeConversationsRarely(t *testing.T) {
 // A command of any kind of device is a reason for a push (HST-120).
 func TestHST120ACommandIsAReasonToPush(t *testing.T) {
 	h := bare(t, filepath.Join(t.TempDir(), "state"))
-	h.pushes.spent = time.Now().Add(time.Hour)
+	h.pushes.spare.spent = time.Now().Add(time.Hour)
 	if err := h.asked(&dialect.Order{Command: "LOCK", Status: protocol.Acknowledged}); err != nil {
 		t.Fatal(err)
 	}
@@ -106,20 +106,82 @@ func TestHST120AFloodOfPushes(t *testing.T) {
 		if since := time.Since(begun); since != 0 || len(at) != 0 {
 			t.Errorf("another's magic: %v, %v", since, at)
 		}
-		for range 2 * spare {
+		for range 2 * spareTalks {
 			wakes <- "own"
 		}
 		synctest.Wait()
 		stop()
 		<-ended
-		for i, begun := range at[:spare] {
+		for i, begun := range at[:spareTalks] {
 			if begun != time.Duration(i)*apart {
 				t.Errorf("conversations at %v", at)
 				break
 			}
 		}
-		if n := len(at); n != 2*spare || at[n-1]-at[n-2] != earns {
+		if n := len(at); n != 2*spareTalks || at[n-1]-at[n-2] != talkEarned {
 			t.Errorf("%d conversations, the last two at %v", n, at[n-2:])
+		}
+	})
+}
+
+// An endless is a machine that always has one more report.
+type endless struct {
+	managed
+	left int
+	at   []time.Time
+}
+
+func (*endless) Number() protocol.Device          { return 1 }
+func (*endless) Renewing() bool                   { return false }
+func (*endless) Abandon(protocol.Time)            {}
+func (*endless) listed() string                   { return "" }
+func (*endless) profiles() []dialect.Profile      { return nil }
+func (*endless) Certificate(dialect.Which) []byte { return nil }
+func (*endless) AppendBinary(b []byte) ([]byte, error) {
+	return dialect.NewApple(dialect.Who{Number: 1, UDID: "A"}, &dialect.Model{Platform: protocol.IPadOS}, &dialect.Habits{}).AppendBinary(b)
+}
+
+func (d *endless) Begin(_ protocol.Time, _ dialect.Why, out *dialect.Act) bool {
+	*out = dialect.Act{Kind: dialect.Send, Request: dialect.Request{Step: dialect.Report, URL: "of nobody", Repeat: true}}
+	return true
+}
+
+func (d *endless) Answer(_ protocol.Time, _ *dialect.Response, out *dialect.Act) {
+	d.at = append(d.at, time.Now())
+	if d.left--; d.left == 0 {
+		*out = dialect.Act{}
+	}
+}
+
+// A server that always has one more command has the machine work twice a second, not as fast as it can; one that had much at once has it
+// again after a rest (HST-120).
+func TestHST120CommandsWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := bare(t, filepath.Join(t.TempDir(), "state"))
+		h.rec.Link = &pasted{Host: "mdm.example.org:8443"}
+		if err := h.connect(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { h.device = nil }()
+		const left, more = 4, 6
+		for _, spare := range []int{left, left + more} { // after much at once, and a while later
+			h.sends.spent = time.Now().Add(time.Duration(spareSends-spare) * sendsEarned)
+			begun, d := time.Now(), &endless{left: left + more}
+			h.device = d
+			if _, err := h.link.Converse(t.Context(), d, dialect.Synced); err != nil {
+				t.Fatal(err)
+			}
+			for i, at := range d.at {
+				if want := time.Duration(max(i+1-spare, 0)) * sendsEarned; at.Sub(begun) != want {
+					t.Errorf("with %d to spare, request %d went out after %v, want %v", spare, i, at.Sub(begun), want)
+				}
+			}
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		h.sends.spent = time.Now().Add(time.Hour)
+		if h.before(ctx, 1, dialect.Report); h.sends.rest(time.Now(), spareSends, sendsEarned) < time.Minute {
+			t.Error("whoever ends a conversation waits for its next request")
 		}
 	})
 }
