@@ -166,13 +166,10 @@ func (h *Handler) device(r *store.Record) device {
 		Platform: s.Platform, Life: s.Life.String(), Registered: s.Registered, Epoch: s.Epoch, Automated: s.Automated, Awaiting: s.Awaiting,
 		Reachable: s.Life == delivery.Enrolled && len(s.Push.Token) > 0 && !s.Push.Unreachable &&
 			(w.Push.Topic == "" || s.Push.Topic == w.Push.Topic),
-		RegisteredAt: s.RegisteredAt, EndedAt: s.EndedAt, LeavesAt: s.GoneAt(), LastSeen: s.LastSeen, Wake: s.Wake.Due,
+		RegisteredAt: s.RegisteredAt, EnrolledAt: s.EnrolledAt, EndedAt: s.EndedAt, LeavesAt: s.GoneAt(), LastSeen: s.LastSeen, Wake: s.Wake.Due,
 		Queue:    len(s.Queue),
 		Reports:  reports{s.Reports.Acknowledged, s.Reports.Failed, s.Reports.FormatError, s.Reports.NotNow},
 		Profiles: make([]deviceProfile, len(s.Profiles)),
-	}
-	if s.Life != delivery.Enrolling { // which has the time of the one whose place it takes
-		d.EnrolledAt = s.EnrolledAt
 	}
 	if s.Life == delivery.Enrolled {
 		d.RegisteredBy = w.Management(s).Rule

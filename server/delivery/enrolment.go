@@ -104,9 +104,13 @@ func (d *decision) begin() {
 	if d.n.Platform == protocol.NoPlatform {
 		d.n.Platform = s.Platform
 	}
-	if s.Life == Enrolling || s.Life == Enrolled && c.Device != s.Device && s.Holds(d.now) && s.GoneAt() == 0 {
-		d.n.EnrolledAt = s.EnrolledAt // it may be another machine's, and both are to hear (HST-032)
+	switch {
+	case s.Life == Enrolling: // the answer may have been lost
+		d.n.Rare = (&Rare{Replaced: s.Rare.Read().Replaced}).Kept()
+	case s.Life == Enrolled && c.Device != s.Device && s.Holds(d.now) && s.GoneAt() == 0: // it may be another machine's, and both are to hear (HST-032)
+		d.n.Rare = &Rare{Replaced: s.EnrolledAt}
 	}
+	d.ownRare = false
 	d.out.Changed |= Core | Profiles | Wakes | Secrets
 	if len(d.in.Token) > 0 { // said with its first word, used from Ready on
 		d.n.Push.Token = clone(d.in.Token)
@@ -233,9 +237,6 @@ func (d *decision) end(r protocol.Rule, why string) {
 	n := d.n
 	deleted := d.deleted()
 	d.withdraw()
-	if n.Life == Enrolling { // that was of the one whose place it took
-		n.EnrolledAt = 0
-	}
 	n.Life, n.EndedAt, n.Awaiting = Ended, d.now, false
 	n.Push, n.Wake, n.Profiles, n.Set = Push{}, Wake{}, nil, 0
 	*d.rare() = Rare{Strays: n.Rare.Read().Strays}

@@ -43,7 +43,7 @@ func TestManagementByRule(t *testing.T) {
 	}
 }
 
-// A device that enrols has taken the place of one that was managed until then, or of none: it knows which, until it is managed itself (HST-032).
+// A device that enrols has taken the place of one that was managed until then, or of none: it knows which, as long as it is enrolled (HST-032).
 func TestHST032WhosePlaceADeviceTakes(t *testing.T) {
 	replaced := func(p *phone) protocol.Time { return p.w.Management(&p.s).Replaced }
 	for _, tt := range []struct {
@@ -77,8 +77,8 @@ func TestHST032WhosePlaceADeviceTakes(t *testing.T) {
 				}
 			}
 			p.ready()
-			if p.s.EnrolledAt != p.now || replaced(p) != 0 {
-				t.Errorf("enrolled at %d, it takes the place of one since %d", p.s.EnrolledAt, replaced(p))
+			if p.s.EnrolledAt != p.now || replaced(p) != since {
+				t.Errorf("enrolled at %d, it takes the place of one since %d, want %d", p.s.EnrolledAt, replaced(p), since)
 			}
 			if p.says(protocol.CheckIn{Verb: protocol.Enrol}, delivery.Message{Platform: tt.kind, Topic: topic}); replaced(p) != 0 {
 				t.Error("with the identity that it has it takes its own place")

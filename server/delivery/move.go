@@ -69,12 +69,13 @@ func (w *World) Target(s *State) (to authority.Resolution, pending, stale bool) 
 }
 
 // Management says who manages the device in state s, and by which rule. Where others should, it is to move, and no rule has it there any more.
-// A device that enrols is managed by nobody yet, and may take another's place.
+// A device that enrols is managed by nobody yet.
 func (w *World) Management(s *State) protocol.Management {
+	m := protocol.Management{Replaced: s.Rare.Read().Replaced}
 	if s.Life == Enrolling {
-		return protocol.Management{Replaced: s.EnrolledAt}
+		return m
 	}
-	m := protocol.Management{Authority: s.Registered, Since: s.RegisteredAt}
+	m.Authority, m.Since = s.Registered, s.RegisteredAt
 	if to := authority.Resolve(w.Tenant, w.User(s.User), s.Subject()); to.Authority == s.Registered {
 		m.Rule = to.Rule
 	}

@@ -57,7 +57,7 @@ type State struct {
 	Set        uint32              // version of the profile set that Profiles and Queue were last reconciled with, Unsettled or Unfinished
 	Place      uint32              // in the steady cadence, of 2^32; follows from its ID and is not kept on disk
 
-	EnrolledAt protocol.Time // when the first Ready of this enrolment was committed; with Enrolling: of the one whose place it takes, 0: none
+	EnrolledAt protocol.Time // when the first Ready of this enrolment was committed
 	LastSeen   protocol.Time // last completed round; may lag on disk, never in memory
 	Wake       Wake
 	Pace       Pace     // not kept on disk
@@ -82,6 +82,8 @@ type Rare struct {
 	Strays  Pace     // reports of unknown commands in the journal (HST-052); not kept on disk
 	Unlock  []byte   // Apple's UnlockToken; nil: none
 	Escrow  []byte   // Apple's bootstrap token; nil: none
+
+	Replaced protocol.Time // EnrolledAt of the enrolment whose place this one took (HST-032); 0: none
 }
 
 // noRare is what a state without has. Nobody writes it.
@@ -97,7 +99,7 @@ func (r *Rare) Read() *Rare {
 
 // Kept returns r; nil where all of it is zero.
 func (r *Rare) Kept() *Rare {
-	if r == nil || r.Renewal == (Renewal{}) && r.Next == (Identity{}) && r.Strays == (Pace{}) && r.Unlock == nil && r.Escrow == nil {
+	if r == nil || r.Renewal == (Renewal{}) && r.Next == (Identity{}) && r.Strays == (Pace{}) && r.Unlock == nil && r.Escrow == nil && r.Replaced == 0 {
 		return nil
 	}
 	return r

@@ -51,8 +51,6 @@ type peer struct {
 	round uint16              // of the conversation at the command endpoint
 	once  bool                // an Android device has said a round that changed nothing
 
-	replaced protocol.Time // of a Windows device that enrolled over this connection, as in protocol.Management
-
 	steady *steadyRound // of an Android device, after two rounds that changed nothing; nil: none
 
 	forgotten *x509.Certificate // a living one of ours that the store does not know (HST-101)

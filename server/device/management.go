@@ -9,8 +9,7 @@ import (
 )
 
 // told answers a machine that asks who manages it, once its message is decided, as that left its device in s. Only machines that people look
-// at ask: it costs a reading of the record, and where that fails, or p is bound to no device yet, nothing is said. Whose place it takes, it
-// hears while it enrols (HST-032).
+// at ask: it costs a reading of the record, and where that fails, or p is bound to no device yet, nothing is said.
 func (h *Handler) told(w http.ResponseWriter, r *http.Request, p *peer, s *delivery.State) {
 	if r.Header[apple.ManagementHeader] == nil {
 		return
@@ -23,11 +22,7 @@ func (h *Handler) told(w http.ResponseWriter, r *http.Request, p *peer, s *deliv
 	if err != nil || record.State.Life != delivery.Enrolled && record.State.Life != delivery.Enrolling {
 		return
 	}
-	m := h.cfg.Server.World().Management(&record.State)
-	if m.Replaced == 0 {
-		m.Replaced = p.replaced
-	}
-	if m != (protocol.Management{}) {
+	if m := h.cfg.Server.World().Management(&record.State); m != (protocol.Management{}) {
 		w.Header().Set(apple.ManagementHeader, apple.ManagementValue(m))
 	}
 }

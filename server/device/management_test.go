@@ -6,6 +6,7 @@ import (
 
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
+	"rollcall/protocol/windows"
 )
 
 // Who manages a device is told to those that ask, and to nobody else.
@@ -54,7 +55,7 @@ func TestHST032WhosePlaceIsTakenIsTold(t *testing.T) {
 			t.Errorf("the second is told %+v, %v; the first is enrolled since %d", m, err, since)
 		}
 	}
-	if m, err := apple.DecodeManagement(says(second, second.tokenUpdate())); err != nil || m.Authority != protocol.Intune || m.Replaced != 0 {
+	if m, err := apple.DecodeManagement(says(second, second.tokenUpdate())); err != nil || m.Authority != protocol.Intune || m.Replaced != since {
 		t.Errorf("once it is enrolled, it is told %+v, %v", m, err)
 	}
 	if a := second.send(apple.Message{MessageType: apple.CheckOut, UDID: second.id, Topic: testTopic}); a.status != http.StatusOK {
@@ -63,5 +64,27 @@ func TestHST032WhosePlaceIsTakenIsTold(t *testing.T) {
 	third := l.phone(udid(1))
 	if said := says(third, third.authenticate()); said != "" {
 		t.Errorf("the third is told %q", said)
+	}
+}
+
+// A PC enrols with its first session, and hears in each answer whose place it took: the first ones may be lost (HST-032).
+func TestHST032APCWhoseFirstAnswersAreLostIsTold(t *testing.T) {
+	l := newWindowsLab(t)
+	since := l.pc(pcID(1)).enrol().state().EnrolledAt
+	p := l.pc(pcID(1))
+	given, fault := p.ask(password(ada, l.ticketFor(l.user)), p.rst(windows.EnrollmentFull, csr(t, p.key)))
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	asks := http.Header{apple.ManagementHeader: {apple.AsksManagement}, "Content-Type": {windows.SyncMLContentType}}
+	for range 3 {
+		p.wears(given.Client, p.key) // over a connection of its own
+		a, err := p.do(http.MethodPost, windows.ManagementPath, asks, windows.EncodeMessage(nil, p.begin()))
+		if err != nil || a.status != http.StatusOK {
+			t.Fatal(a, err)
+		}
+		if m, err := apple.DecodeManagement(a.header.Get(apple.ManagementHeader)); err != nil || m.Authority != protocol.Intune || m.Replaced != since || since == 0 {
+			t.Errorf("it is told %+v, %v; the first is enrolled since %d", m, err, since)
+		}
 	}
 }

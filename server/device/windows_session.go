@@ -198,7 +198,6 @@ func (h *Handler) windowsReady(ctx context.Context, t *turn, p *peer) error {
 	if err := h.cfg.Handle(ctx, t.now, &ev, &t.out); err != nil {
 		return err
 	}
-	p.replaced = record.State.EnrolledAt
 	if h.cfg.Meter != nil {
 		h.cfg.Meter.Enrolled(protocol.Windows)
 	}

@@ -12,9 +12,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
 )
 
 // refused opens a folder that must not open, wants its one sentence to have all words, and returns it.
@@ -500,4 +505,41 @@ func TestHST094RowsWithoutTheirDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, dir, "device 99")
+}
+
+// A device that was enrolling when its server was upgraded still knows whose place it takes (HST-032); one that had enrolled keeps its time.
+func TestHST096WhosePlaceIsKept(t *testing.T) {
+	migrations, err := fs.Sub(sqliteMigrations, "migrations/sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	name := filepath.Join(dir, dbName)
+	os.WriteFile(name, nil, 0o600)
+	if _, err := migrate(t.Context(), name, migrations, 16); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns := slices.DeleteFunc(slices.Clone(deviceColumns), func(c string) bool {
+		return slices.Contains([]string{"replaced_at", "push_token", "identity", "next", "renewal_id", "life", "enrolled_at", "number"}, c)
+	})
+	insert := "INSERT INTO devices (id, number, life, enrolled_at, " + strings.Join(columns, ", ") + ") VALUES (?, ?, ?, 7" + strings.Repeat(", 0", len(columns)) + ")"
+	for d, life := range map[int]delivery.Life{1: delivery.Enrolling, 2: delivery.Enrolled} {
+		if _, err := db.Exec(insert, strconv.Itoa(d), d, life); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := openDir(t, dir)
+	for d, want := range map[protocol.Device][2]protocol.Time{1: {0, 7}, 2: {7, 0}} {
+		r, err := s.Record(t.Context(), d)
+		if got := [2]protocol.Time{r.State.EnrolledAt, r.State.Rare.Read().Replaced}; err != nil || got != want {
+			t.Errorf("%s: enrolled and in the place of one at %v, %v, want %v", r.State.Life, got, err, want)
+		}
+	}
 }

@@ -79,7 +79,7 @@ var deviceColumns = []string{
 	"registered_at", "enrolled_at", "ended_at", "last_seen",
 	"push_topic", "push_magic", "push_token", "push_since", "unreachable",
 	"identity", "identity_from", "identity_end", "next", "next_from", "next_end",
-	"renewal_asked", "renewal_id", "renewal_tries",
+	"renewal_asked", "renewal_id", "renewal_tries", "replaced_at",
 	"set_version", "seq", "acknowledged", "failed", "format_error", "not_now",
 	"support", "heard", "fresh", "android_api", "co_managed", "workloads", "workloads_known", "before_at", "before_complied",
 	"wake_due", "wake_reason", "wake_attempt", "number",

@@ -281,7 +281,7 @@ func deviceValues(to []driver.Value, s *delivery.State) []driver.Value {
 		s.Push.Topic, s.Push.Magic, s.Push.Token, int64(s.Push.Since), flag(s.Push.Unreachable),
 		known(s.Identity.Fingerprint[:]), int64(s.Identity.NotBefore), int64(s.Identity.NotAfter),
 		known(r.Next.Fingerprint[:]), int64(r.Next.NotBefore), int64(r.Next.NotAfter),
-		int64(r.Renewal.Asked), known(r.Renewal.Command[:]), int64(r.Renewal.Tries),
+		int64(r.Renewal.Asked), known(r.Renewal.Command[:]), int64(r.Renewal.Tries), int64(r.Replaced),
 		int64(s.Set), int64(s.Seq), int64(s.Reports.Acknowledged), int64(s.Reports.Failed), int64(s.Reports.FormatError), int64(s.Reports.NotNow),
 		flag(s.Support), int64(s.Heard), int64(s.Fresh), flag(s.AndroidAPI), flag(s.CoManaged), int64(s.Workloads), flag(s.Told), int64(s.Before.At), flag(s.Before.Complied),
 		int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt))
@@ -297,7 +297,7 @@ func scanDevice(r *row, s *delivery.State) {
 	s.Identity, rare.Next = scanIdentity(r), scanIdentity(r)
 	rare.Renewal.Asked = r.time()
 	copy(rare.Renewal.Command[:], r.blob())
-	rare.Renewal.Tries = num[uint8](r)
+	rare.Renewal.Tries, rare.Replaced = num[uint8](r), r.time()
 	s.Rare = rare.Kept()
 	s.Set, s.Seq = num[uint32](r), num[uint64](r)
 	s.Reports = delivery.ReportCounts{Acknowledged: num[uint32](r), Failed: num[uint32](r), FormatError: num[uint32](r), NotNow: num[uint32](r)}

@@ -154,6 +154,7 @@ func full(d protocol.Device) delivery.State {
 			Next:    delivery.Identity{Fingerprint: delivery.Fingerprint{3, 31: 4}, NotBefore: at - 9, NotAfter: at + 10},
 			Renewal: delivery.Renewal{Asked: at + 11, Command: protocol.CommandID{5, 15: 6}, Tries: 254},
 			Unlock:  []byte("unlock\x00"), Escrow: []byte("escrow\x00"),
+			Replaced: at + 15,
 		},
 		Set: delivery.Unsettled, Seq: 1 << 40,
 		Profiles: []delivery.Assigned{
