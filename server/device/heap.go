@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"sync/atomic"
+	"sync"
 )
 
 // spare is how many bytes may be allocated between two garbage collections however few are in use.
@@ -20,20 +20,30 @@ func SpareHeap() (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}
-	h := &heap{percent: collectAt(inUse())}
+	return spareHeap(inUse)
+}
+
+func spareHeap(inUse func() uint64) (stop func()) {
+	h := &heap{inUse: inUse, percent: collectAt(inUse())}
 	h.before = debug.SetGCPercent(h.percent)
 	h.watch()
 	return h.stop
 }
 
 type heap struct {
-	before  int // what GOGC was
+	inUse  func() uint64 // what the last collection left, in bytes
+	before int           // what GOGC was
+
+	mu      sync.Mutex // held while GOGC is set
 	percent int
-	stopped atomic.Bool
+	stopped bool
 }
 
 func (h *heap) stop() {
-	if !h.stopped.Swap(true) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.stopped {
+		h.stopped = true
 		debug.SetGCPercent(h.before)
 	}
 }
@@ -41,16 +51,20 @@ func (h *heap) stop() {
 // watch looks at what is in use after each collection.
 func (h *heap) watch() {
 	type sign struct{ _ *sign }
-	runtime.AddCleanup(new(sign), func(h *heap) {
-		if h.stopped.Load() {
-			return
-		}
-		if now := collectAt(inUse()); now*10 < h.percent*9 || now*9 > h.percent*10 { // to set it stops the world
-			h.percent = now
-			debug.SetGCPercent(now)
-		}
-		h.watch()
-	}, h)
+	runtime.AddCleanup(new(sign), (*heap).look, h)
+}
+
+func (h *heap) look() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped {
+		return
+	}
+	if now := collectAt(h.inUse()); now*10 < h.percent*9 || now*9 > h.percent*10 { // to set it stops the world
+		h.percent = now
+		debug.SetGCPercent(now)
+	}
+	h.watch()
 }
 
 // collectAt is the GOGC with which spare is kept, 100 at least.

@@ -2,7 +2,8 @@ package device
 
 import (
 	"runtime"
-	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
 	"testing"
 )
 
@@ -17,29 +18,40 @@ func TestSpareHeap(t *testing.T) {
 	}
 	t.Setenv("GOGC", "")
 	now := func() int {
-		p := debug.SetGCPercent(100)
-		debug.SetGCPercent(p)
-		return p
+		sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+		metrics.Read(sample)
+		return int(sample[0].Value.Uint64())
 	}
-	runtime.GC() // what is in use is what the last one left
 	before := now()
-	stop := SpareHeap()
+	var used atomic.Uint64 // what other tests have left is in use as well
+	stop := spareHeap(used.Load)
 	defer stop()
-	if now() <= before {
-		t.Errorf("GOGC %d with a small heap", now())
-	}
-	much := make([]byte, 256<<20) // and never touched
-	for try := 0; now() != 100; try++ {
-		if try == 1000 {
-			t.Fatalf("GOGC %d with %d bytes in use", now(), inUse())
+	for _, tt := range []struct {
+		inUse uint64
+		want  int
+	}{{0, 600}, {16 << 20, 150}, {1 << 30, 100}, {1 << 20, 600}} {
+		used.Store(tt.inUse)
+		for try := 0; now() != tt.want; try++ {
+			if try == 1000 {
+				t.Fatalf("GOGC %d with %d bytes in use, want %d", now(), tt.inUse, tt.want)
+			}
+			runtime.GC() // the look after one is another goroutine's
 		}
-		runtime.GC() // the look after one is another goroutine's
 	}
-	runtime.KeepAlive(much)
 	stop()
+	used.Store(16 << 20)
+	for range 10 {
+		runtime.GC()
+	}
 	if now() != before {
 		t.Errorf("GOGC %d is left, it was %d", now(), before)
 	}
+	much := make([]byte, 256<<20) // and never touched
+	runtime.GC()
+	if got := inUse(); got < uint64(len(much)) {
+		t.Errorf("%d bytes in use, where there are %d", got, len(much))
+	}
+	runtime.KeepAlive(much)
 	t.Setenv("GOGC", "50")
 	defer SpareHeap()()
 	if now() != before {
