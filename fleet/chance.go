@@ -98,8 +98,8 @@ func (d Draws) TryLater(i int, now protocol.Time, tries uint8) time.Duration {
 	return min(wait<<min(tries, 5), 24*time.Hour)
 }
 
-// Turn returns in which of n waves user i gets a licence.
-func (d Draws) Turn(i int, salt uint64, n int) int {
+// turn returns in which of n waves user i gets a licence.
+func (d Draws) turn(i int, salt uint64, n int) int {
 	return int(within(d.draw(i, forLicence, salt), uint64(n)))
 }
 

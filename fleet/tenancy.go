@@ -216,7 +216,7 @@ func (c *Cast) Waves(a *plan.Action, salt uint64, holders population.Holders) (w
 	for _, u := range c.Population.PickUsers(l, holders, c.Plan.Seed, salt) {
 		holders.Apply(l, u)
 		user := &c.Population.Users[u]
-		w := &all[DrawsOf(c.Plan).Turn(u, salt, n)]
+		w := &all[DrawsOf(c.Plan).turn(u, salt, n)]
 		w.Users = append(w.Users, u)
 		w.Licences = append(w.Licences, target.Licence{
 			UPN: user.UPN, Intune: holders[u]&population.IntuneLicence != 0, Basic: holders[u]&population.BMSLicence != 0, CoManaged: user.CoManaged, Premium: user.CoManaged,

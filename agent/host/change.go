@@ -61,7 +61,7 @@ func (h *Host) Change(c Change) error {
 
 // check refuses what cannot be.
 func (c *Change) check() error {
-	if c.Poll != nil && *c.Poll < LeastPoll {
+	if c.Poll != nil && *c.Poll < leastPoll {
 		return fmt.Errorf("--poll %s: want at least 1m", *c.Poll)
 	}
 	for act := range c.Allow {

@@ -28,18 +28,18 @@ const (
 	pinPrefix  = "sha256:"
 )
 
-// A PinError is that a server shows no certificate that the pin means.
-type PinError struct {
+// A pinError is that a server shows no certificate that the pin means.
+type pinError struct {
 	Pin   string
 	Shown []string // pins that would have meant its certificates, its own first
 }
 
-func (e *PinError) Error() string {
+func (e *pinError) Error() string {
 	return fmt.Sprintf("no certificate of the server is %s: it shows %s", e.Pin, strings.Join(e.Shown, ", "))
 }
 
-// Pin is what --ca takes for a certificate: the SHA-256 of its bytes.
-func Pin(c *x509.Certificate) string {
+// pinOf is what --ca takes for a certificate: the SHA-256 of its bytes.
+func pinOf(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.Raw)
 	return pinPrefix + hex.EncodeToString(sum[:])
 }
@@ -59,13 +59,13 @@ func parsePin(s string) (string, error) {
 
 // meant returns the certificate that pin means: by the hash of its bytes, or of its public key (SPKI), which outlives a renewal.
 func meant(pin string, chain []*x509.Certificate) (*x509.Certificate, error) {
-	e := &PinError{Pin: pin}
+	e := &pinError{Pin: pin}
 	for _, c := range chain {
 		spki := sha256.Sum256(c.RawSubjectPublicKeyInfo)
-		if pin == Pin(c) || pin == pinPrefix+hex.EncodeToString(spki[:]) {
+		if pin == pinOf(c) || pin == pinPrefix+hex.EncodeToString(spki[:]) {
 			return c, nil
 		}
-		e.Shown = append(e.Shown, Pin(c))
+		e.Shown = append(e.Shown, pinOf(c))
 	}
 	return nil, e
 }
@@ -162,10 +162,10 @@ func clientOf(host string, check func(tls.ConnectionState) error) *http.Client {
 	}
 }
 
-// An ElsewhereError is that a profile, or a redirect, names another host than the one that the machine enrolled at.
-type ElsewhereError struct{ Want, Got string }
+// An elsewhereError is that a profile, or a redirect, names another host than the one that the machine enrolled at.
+type elsewhereError struct{ Want, Got string }
 
-func (e *ElsewhereError) Error() string {
+func (e *elsewhereError) Error() string {
 	return fmt.Sprintf("the server names %s, and this agent talks to %s alone", e.Got, e.Want)
 }
 
@@ -187,7 +187,7 @@ func dialTo(host string) func(ctx context.Context, network, address string) (net
 	want := withPort(host)
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if !strings.EqualFold(address, want) {
-			return nil, &ElsewhereError{want, address}
+			return nil, &elsewhereError{want, address}
 		}
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}

@@ -73,15 +73,15 @@ func TestHST120ThePinDecides(t *testing.T) {
 		now  time.Time
 		want string // part of the sentence; empty: it goes well
 	}{
-		"the CA":            {link, Pin(chain[1]), time.Now(), ""},
+		"the CA":            {link, pinOf(chain[1]), time.Now(), ""},
 		"the CA's key":      {link, spki(chain[1]), time.Now(), ""},
-		"the server itself": {link, Pin(chain[0]), time.Now(), ""},
+		"the server itself": {link, pinOf(chain[0]), time.Now(), ""},
 		"the server's key":  {link, spki(chain[0]), time.Now(), ""},
 		"another":           {link, pinPrefix + strings.Repeat("0", 64), time.Now(), "somebody stands between"},
 		"none":              {link, "", time.Now(), "paste the whole line"},
-		"another name":      {elsewhere, Pin(otherChain[1]), time.Now(), "start the server with --name 127.0.0.1"},
-		"ten years ahead":   {link, Pin(chain[1]), time.Now().AddDate(11, 0, 0), "set the clock"},
-		"in 1970":           {link, Pin(chain[1]), time.Unix(0, 0), "set the clock"},
+		"another name":      {elsewhere, pinOf(otherChain[1]), time.Now(), "start the server with --name 127.0.0.1"},
+		"ten years ahead":   {link, pinOf(chain[1]), time.Now().AddDate(11, 0, 0), "set the clock"},
+		"in 1970":           {link, pinOf(chain[1]), time.Unix(0, 0), "set the clock"},
 	} {
 		asked = 0
 		c, err := h.fetch(t.Context(), tt.link, tt.pin, protocol.IPadOS, tt.now)
@@ -138,13 +138,13 @@ func TestHST120AHostileFirstAnswer(t *testing.T) {
 		"a web page": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502); io.WriteString(w, "<html>") }, "status 502"},
 	} {
 		link, chain := serve(t, ca, "127.0.0.1", tt.answer)
-		_, err := new(Host).fetch(t.Context(), link, Pin(chain[1]), protocol.IPadOS, time.Now())
+		_, err := new(Host).fetch(t.Context(), link, pinOf(chain[1]), protocol.IPadOS, time.Now())
 		if err = explain(err, link.Host, time.Now()); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want one sentence with %q", name, err, tt.want)
 		}
 	}
 	_, err = dialTo("lab.example.org:8443")(context.Background(), "tcp", "192.0.2.1:443")
-	if e, ok := errors.AsType[*ElsewhereError](err); !ok || e.Got != "192.0.2.1:443" {
+	if e, ok := errors.AsType[*elsewhereError](err); !ok || e.Got != "192.0.2.1:443" {
 		t.Errorf("another host is dialled: %v", err)
 	}
 }
@@ -244,7 +244,7 @@ func TestHST120AnEnrolmentGoesOnByTheClockOfNow(t *testing.T) {
 		{0, hour.String(), hour},
 		{hour, "2500-01-01T00:00:00Z", hour},
 	} {
-		h.rec.Link, h.rec.Pending, h.rec.Clock.Driven = &pasted{Host: link.Host, Pin: Pin(chain[1])}, &pending{[]byte("no profile")}, tt.had
+		h.rec.Link, h.rec.Pending, h.rec.Clock.Driven = &pasted{Host: link.Host, Pin: pinOf(chain[1])}, &pending{[]byte("no profile")}, tt.had
 		says = tt.says
 		err := h.CheckIn(t.Context())
 		if h.rec.Clock.Driven != tt.want {

@@ -37,7 +37,7 @@ func TestDoctorOfServers(t *testing.T) {
 	defer plain.Close()
 	here := strings.TrimPrefix(server.URL, "https://")
 	_, port, _ := strings.Cut(here, ":")
-	good := pasted{URL: server.URL, Host: here, Pin: Pin(server.Certificate())}
+	good := pasted{URL: server.URL, Host: here, Pin: pinOf(server.Certificate())}
 	for name, tt := range map[string]struct {
 		link  pasted
 		date  time.Duration // by which the server is ahead

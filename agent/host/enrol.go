@@ -31,8 +31,8 @@ type Join struct {
 // DefaultPoll is how often an agent asks by itself: what a wake-up could not tell it.
 const DefaultPoll = 5 * time.Minute
 
-// LeastPoll is how often an agent may ask by itself.
-const LeastPoll = time.Minute
+// leastPoll is how often an agent may ask by itself.
+const leastPoll = time.Minute
 
 // Acts are the acts that can be allowed.
 var Acts = []string{"lock", "restart", "shutdown", "erase"}

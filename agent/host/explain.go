@@ -32,14 +32,14 @@ func (e *linkError) Error() string { return fmt.Sprintf("status %d: %s", e.statu
 // toLeave is in what is said to a machine that has to be enrolled anew.
 const toLeave = "rollcall agent unenroll, then "
 
-// An Advice is an error in one sentence that says what to do.
-type Advice struct {
+// advised is an error in one sentence that says what to do.
+type advised struct {
 	Text  string
 	cause error
 }
 
-func (a *Advice) Error() string { return a.Text }
-func (a *Advice) Unwrap() error { return a.cause }
+func (a *advised) Error() string { return a.Text }
+func (a *advised) Unwrap() error { return a.cause }
 
 // errEndless is that a conversation did not come to an end.
 var errEndless = errors.New("the server has one command after the other, without end")
@@ -50,20 +50,20 @@ func explain(err error, host string, now time.Time) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	if a, done := errors.AsType[*Advice](err); done {
+	if a, done := errors.AsType[*advised](err); done {
 		return a // without what was under way
 	}
 	if text := advice(err, host, now); text != "" {
-		return &Advice{text, err}
+		return &advised{text, err}
 	}
 	return err
 }
 
 func advice(err error, host string, now time.Time) string {
-	if e, ok := errors.AsType[*PinError](err); ok {
+	if e, ok := errors.AsType[*pinError](err); ok {
 		return fmt.Sprintf("%s is not the server of this line, or somebody stands between: %v; if its certificate authority was replaced, ask for a new line", host, e)
 	}
-	if e, ok := errors.AsType[*ElsewhereError](err); ok {
+	if e, ok := errors.AsType[*elsewhereError](err); ok {
 		return fmt.Sprintf("%v: have rollcall serve print its line with the name that devices use (--name)", e)
 	}
 	if errors.Is(err, link.ErrElsewhere) {

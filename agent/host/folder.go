@@ -71,7 +71,7 @@ func tryFolder(dir string) (*folder, error) {
 		lock, pid, err = hold(filepath.Join(dir, lockFile))
 	}
 	if do := diskTrouble(err); do != "" {
-		return nil, &Advice{fmt.Sprintf("the state folder %s cannot be used: %s", dir, do), err}
+		return nil, &advised{fmt.Sprintf("the state folder %s cannot be used: %s", dir, do), err}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the state folder: %w: give another one by --state, or run this as the user whose it is", err)
@@ -150,7 +150,7 @@ func (f *folder) giveBack() error {
 // trouble says that something cannot be kept, and what to do.
 func (f *folder) trouble(err error) error {
 	if do := diskTrouble(err); do != "" {
-		return &Advice{fmt.Sprintf("nothing can be kept in %s: %s; what was there is safe, and the agent goes on by itself then", f.dir, do), err}
+		return &advised{fmt.Sprintf("nothing can be kept in %s: %s; what was there is safe, and the agent goes on by itself then", f.dir, do), err}
 	}
 	return fmt.Errorf("the state cannot be kept: %w", err)
 }

@@ -13,7 +13,7 @@ type lock struct{ file *os.File }
 
 // Close gives the lock back, and then its file: a process that is being started at this moment has the file too until it is another program,
 // and the lock would stay until then.
-func (l *lock) Close() error { return errors.Join(Unlock(l.file), l.file.Close()) }
+func (l *lock) Close() error { return errors.Join(unlock(l.file), l.file.Close()) }
 
 // hold takes the lock of a file, which is made where there is none; nil: process pid has it.
 func hold(name string) (l *lock, pid string, err error) {

@@ -137,7 +137,7 @@ func (h *Host) outlived() error {
 	if end == 0 || protocol.At(h.now()) <= end || h.device.Renewing() || h.rec.Clock.Offset == 0 && h.rec.Kind != protocol.Windows {
 		return nil
 	}
-	return &Advice{outlivedAt(end), errOutlived}
+	return &advised{outlivedAt(end), errOutlived}
 }
 
 var errOutlived = errors.New("the identity has ended")
@@ -163,7 +163,7 @@ func (h *Host) settle(err error) error {
 		h.rec.Good, h.rec.Bad, h.rec.Why = now, 0, ""
 	} else if !errors.Is(err, context.Canceled) {
 		if until := h.device.Identity().NotAfter; link.Barred(err) && now > until {
-			err = &Advice{outlivedAt(until), err}
+			err = &advised{outlivedAt(until), err}
 		}
 		err = explain(err, h.rec.Link.Host, h.real())
 		h.rec.Bad, h.rec.Why = now, err.Error()
@@ -198,8 +198,8 @@ func (h *Host) left(untold error) error {
 		if strings.Contains(untold.Error(), replacedRule) || strings.Contains(h.rec.Why, replacedRule) { // by this name it knows another, which is not to leave
 			return h.over(why + "; its server goes on with what enrolled after it by the same identifier (" + replacedRule + ")")
 		}
-		if a, ok := errors.AsType[*Advice](untold); ok { // it has left
-			untold = &Advice{strings.ReplaceAll(a.Text, toLeave, ""), a.cause}
+		if a, ok := errors.AsType[*advised](untold); ok { // it has left
+			untold = &advised{strings.ReplaceAll(a.Text, toLeave, ""), a.cause}
 		}
 		untold = fmt.Errorf("%w: remove it there with %s: %w", ErrUntold, strings.TrimSpace("rollcall devices delete "+h.rec.id()), untold)
 		why += ", but " + untold.Error()

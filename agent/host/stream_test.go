@@ -56,7 +56,7 @@ func streams(t *testing.T, ca *certs.Authority) (address string, greeted <-chan 
 func streaming(t *testing.T, d device, ca *certs.Authority, address string) (h *Host, said messages) {
 	h, said = bare(t, filepath.Join(t.TempDir(), "state")), make(messages, 10)
 	h.cfg.Log.AddHook(said)
-	h.device, h.rec.Courier, h.rec.Link = d, address, &pasted{Host: address, Pin: Pin(ca.Certificate()), Trusted: ca.Certificate().Raw}
+	h.device, h.rec.Courier, h.rec.Link = d, address, &pasted{Host: address, Pin: pinOf(ca.Certificate()), Trusted: ca.Certificate().Raw}
 	t.Cleanup(func() { h.deafen(); h.device = nil })
 	return h, said
 }

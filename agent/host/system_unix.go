@@ -23,8 +23,8 @@ func TryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
-// Unlock gives the lock of f back.
-func Unlock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
+// unlock gives the lock of f back.
+func unlock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
 
 // noFollow has a file opened that is no symbolic link to another: root works in folders of users who may do less.
 const noFollow = unix.O_NOFOLLOW

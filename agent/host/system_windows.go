@@ -20,8 +20,8 @@ func TryLock(f *os.File) (bool, error) {
 // locked is one byte far beyond the text, which others may read.
 func locked() *windows.Overlapped { return &windows.Overlapped{Offset: 1 << 30} }
 
-// Unlock gives the lock of f back: when it goes with f, the system may take its time.
-func Unlock(f *os.File) error {
+// unlock gives the lock of f back: when it goes with f, the system may take its time.
+func unlock(f *os.File) error {
 	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, locked())
 }
 

@@ -73,7 +73,7 @@ func TestHST120AStrangerIsNotAskedForWakeUps(t *testing.T) {
 			w.Header().Set(wake.Header, "0") // which is no port: nothing more follows
 			asked <- r.Host
 		})
-		chains[i], pins[i] = u, Pin(chain[1])
+		chains[i], pins[i] = u, pinOf(chain[1])
 	}
 	own, stranger := chains[0], chains[1]
 	for server, want := range map[*url.URL]string{own: "is no port", stranger: "no certificate of the server is " + pins[0]} {

@@ -111,7 +111,7 @@ func TestAgainstLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := newDesk(ca, "c")
-	rep := must(d.server().Respond(t.Context(), theirs.Raw))
+	rep := must(d.server().respond(t.Context(), theirs.Raw))
 	answer, err := library.ParsePKIMessage(rep, library.WithCACerts([]*x509.Certificate{ca.RA().Certificate, ca.Certificate()}))
 	if err != nil {
 		t.Fatal(err)
@@ -444,8 +444,8 @@ func FuzzAnswer(f *testing.F) {
 	e := must(newEnrolment(trusted(ca), &EnrolRequest{Key: key, Transport: transport(), Challenge: "c", Now: at}))
 	d := newDesk(ca, "c")
 	request := draft{kind: "19", id: e.transactionID, nonce: newNonce(), content: must(certs.Encrypt(e.csr, ca.RA().Certificate)), signer: e.signer}
-	f.Add(must(d.server().Respond(context.Background(), request.sign())))
-	f.Add(must(newDesk(ca).server().Respond(context.Background(), request.sign())))
+	f.Add(must(d.server().respond(context.Background(), request.sign())))
+	f.Add(must(newDesk(ca).server().respond(context.Background(), request.sign())))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		c, err := e.accept(body, request.nonce)
 		if err == nil && !key.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(c.PublicKey) {

@@ -6,7 +6,7 @@
 //
 // # What decides
 //
-// [Server.Respond] verifies the outer signature, refuses every message type that it does not know, verifies
+// The server verifies the outer signature, refuses every message type that it does not know, verifies
 // who may send a RenewalReq, opens the envelope and checks the CSR, in this order; only then is Issue asked.
 // What an alteration breaks between signature and CSR has one answer in one text (HST-036). A repeat is Issue's to
 // recognise, by TransactionID and CSRHash: a client here makes the same of both when it asks again, since it

@@ -51,7 +51,7 @@ func TestDraft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rep, err := server.Respond(t.Context(), der)
+		rep, err := server.respond(t.Context(), der)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -72,7 +72,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch operation[0] {
 	case "GetCACaps":
-		answer(w, "text/plain", []byte(strings.Join(s.Capabilities(), "\n")+"\n"))
+		answer(w, "text/plain", []byte(strings.Join(s.capabilities(), "\n")+"\n"))
 	case "GetCACert":
 		contentType, body, err := s.caCertificates()
 		if err != nil {
@@ -91,7 +91,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, http.StatusText(status), status)
 			return
 		}
-		rep, err := s.Respond(r.Context(), body)
+		rep, err := s.respond(r.Context(), body)
 		switch {
 		case errors.Is(err, certs.ErrMalformed):
 			http.Error(w, "not a pkiMessage", http.StatusBadRequest)
@@ -123,8 +123,8 @@ func (s *Server) refused(ctx context.Context, err error) {
 	}
 }
 
-// Capabilities lists what GetCACaps announces (RFC 8894, section 3.5.2; APL-012).
-func (s *Server) Capabilities() []string {
+// capabilities lists what GetCACaps announces (RFC 8894, section 3.5.2; APL-012).
+func (s *Server) capabilities() []string {
 	list := []string{"AES", "SHA-256", "SHA-512", "POSTPKIOperation", "Renewal", "SCEPStandard"}
 	if s.Policy.Legacy {
 		list = append(list, "SHA-1", "DES3")
@@ -174,9 +174,9 @@ func readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int) 
 	return body, http.StatusOK
 }
 
-// Respond answers one pkiMessage with a CertRep. The error wraps [certs.ErrMalformed] when der cannot be
+// respond answers one pkiMessage with a CertRep. The error wraps [certs.ErrMalformed] when der cannot be
 // read or lacks what an answer needs; other errors are Issue's or of signing the answer.
-func (s *Server) Respond(ctx context.Context, der []byte) ([]byte, error) {
+func (s *Server) respond(ctx context.Context, der []byte) ([]byte, error) {
 	if s.CA.RA().Certificate == nil {
 		return nil, errNoRA
 	}

@@ -88,7 +88,7 @@ func TestAPL006CertRepAttributes(t *testing.T) {
 	der := request.sign()
 	var nonces [][]byte
 	for range 2 { // a repeat has the same request's nonce and must get another one of ours
-		m := must(parseMessage(must(d.server().Respond(t.Context(), der))))
+		m := must(parseMessage(must(d.server().respond(t.Context(), der))))
 		for _, a := range []struct {
 			name string
 			id   asn1.ObjectIdentifier
@@ -171,7 +171,7 @@ func TestAPL007Refusals(t *testing.T) {
 	}
 	legacy := newDesk(ca, "good").server()
 	legacy.Policy.Legacy = true
-	if info, words := failInfo(t, ca, must(legacy.Respond(t.Context(), sha1Message(t, ca)))); info != -1 {
+	if info, words := failInfo(t, ca, must(legacy.respond(t.Context(), sha1Message(t, ca)))); info != -1 {
 		t.Errorf("SHA-1 with legacyCMS: %s %s", info, words)
 	}
 }
@@ -200,7 +200,7 @@ func TestHST036OneAnswerForUnreadableEnvelopes(t *testing.T) {
 	for offset := range 30 { // inside the encrypted content of some 250 bytes
 		d := newDraft(ca, enrolRequest("good"))
 		d.content[len(d.content)-1-offset*7] ^= 0x41
-		info, words := failInfo(t, ca, must(newDesk(ca, "good").server().Respond(t.Context(), d.sign())))
+		info, words := failInfo(t, ca, must(newDesk(ca, "good").server().respond(t.Context(), d.sign())))
 		if info == BadRequest && strings.Contains(words, "signature") {
 			continue // a bit of the CSR's own signature: the padding stayed as it was
 		}
@@ -239,7 +239,7 @@ func TestHST041Replay(t *testing.T) {
 	d := newDesk(ecAuthority(), "c")
 	request := newDraft(d.ca, enrolRequest("c")).sign()
 	s := d.server()
-	one, two := must(parseMessage(must(s.Respond(t.Context(), request)))), must(parseMessage(must(s.Respond(t.Context(), request))))
+	one, two := must(parseMessage(must(s.respond(t.Context(), request)))), must(parseMessage(must(s.respond(t.Context(), request))))
 	if len(d.issued) != 1 || !one.Certificates[0].Equal(two.Certificates[0]) {
 		t.Errorf("%d certificates for a replay", len(d.issued))
 	}
@@ -284,7 +284,7 @@ func TestAPL011Renewal(t *testing.T) {
 			if request.kind != "17" {
 				t.Fatalf("message type %s", request.kind)
 			}
-			info, words := failInfo(t, ca, must(d.server().Respond(t.Context(), request.sign())))
+			info, words := failInfo(t, ca, must(d.server().respond(t.Context(), request.sign())))
 			if tt.want == "" && info != -1 || tt.want != "" && (info != BadRequest || !strings.Contains(words, tt.want)) {
 				t.Errorf("%v %q, want a refusal naming %q", info, words, tt.want)
 			}
@@ -313,7 +313,7 @@ func TestAPL012Capabilities(t *testing.T) {
 		d := newDesk(s.CA, "c")
 		server := d.server()
 		server.Policy.Legacy = legacy
-		rep := must(parseMessage(must(server.Respond(t.Context(), newDraft(s.CA, enrolRequest("c")).sign()))))
+		rep := must(parseMessage(must(server.respond(t.Context(), newDraft(s.CA, enrolRequest("c")).sign()))))
 		if !bytes.Contains(rep.Content, must(asn1.Marshal(fork.OIDEncryptionAlgorithmAES128CBC))) {
 			t.Errorf("legacyCMS %t: answer not encrypted with AES-128", legacy)
 		}
@@ -367,7 +367,7 @@ func TestAPL013BadBodies(t *testing.T) {
 	}
 	good := newDraft(s.CA, enrolRequest("c")).sign()
 	for n := 0; n < len(good); n++ { // HST-002
-		if _, err := s.Respond(t.Context(), good[:n]); !errors.Is(err, certs.ErrMalformed) {
+		if _, err := s.respond(t.Context(), good[:n]); !errors.Is(err, certs.ErrMalformed) {
 			t.Fatalf("cut to %d of %d bytes: %v", n, len(good), err)
 		}
 	}
@@ -379,7 +379,7 @@ func TestHST038MessageTypes(t *testing.T) {
 		d := newDesk(ca, "c")
 		request := newDraft(ca, enrolRequest("c"))
 		request.kind = kind
-		info, words := failInfo(t, ca, must(d.server().Respond(t.Context(), request.sign())))
+		info, words := failInfo(t, ca, must(d.server().respond(t.Context(), request.sign())))
 		if info != BadRequest || d.calls > 0 {
 			t.Errorf("message type %q: %v %q, %d calls of Issue", kind, info, words, d.calls)
 		}
@@ -387,7 +387,7 @@ func TestHST038MessageTypes(t *testing.T) {
 	d := newDesk(ca, "c")
 	request := newDraft(ca, enrolRequest("c"))
 	request.kind = "17" // not signed by an identity, but with a good challenge
-	if info, words := failInfo(t, ca, must(d.server().Respond(t.Context(), request.sign()))); info != BadRequest || d.calls > 0 {
+	if info, words := failInfo(t, ca, must(d.server().respond(t.Context(), request.sign()))); info != BadRequest || d.calls > 0 {
 		t.Errorf("RenewalReq of a stranger: %v %q, %d calls of Issue", info, words, d.calls)
 	}
 }
@@ -398,7 +398,7 @@ func TestHST040CSRRefusedByName(t *testing.T) {
 	weak[len(weak)-1] ^= 1
 	d := newDraft(ca, enrolRequest("c"))
 	d.content = must(certs.Encrypt(weak, ca.RA().Certificate))
-	info, words := failInfo(t, ca, must(newDesk(ca, "c").server().Respond(t.Context(), d.sign())))
+	info, words := failInfo(t, ca, must(newDesk(ca, "c").server().respond(t.Context(), d.sign())))
 	if info != BadRequest || !strings.Contains(words, "signature") {
 		t.Errorf("bad self-signature: %v %q", info, words)
 	}
@@ -488,7 +488,7 @@ func TestAnswersAreSigned(t *testing.T) {
 	} {
 		r := enrolRequest(tt.challenge)
 		r.Key = tt.key
-		m := must(parseMessage(must(newDesk(tt.ca, "c").server().Respond(t.Context(), newDraft(tt.ca, r).sign()))))
+		m := must(parseMessage(must(newDesk(tt.ca, "c").server().respond(t.Context(), newDraft(tt.ca, r).sign()))))
 		if !m.Signer.Equal(tt.want) {
 			t.Errorf("%s: signed by %s, want %s", tt.name, m.Signer.Subject, tt.want.Subject)
 		}
@@ -507,7 +507,7 @@ func TestHST037TwoAtOnce(t *testing.T) {
 	for range 2 {
 		request := newDraft(ca, enrolRequest("once")).sign()
 		go func() {
-			rep, _ := s.Respond(context.Background(), request)
+			rep, _ := s.respond(context.Background(), request)
 			info, _ := failInfo(t, ca, rep)
 			results <- info
 		}()
@@ -526,10 +526,10 @@ func FuzzRespond(f *testing.F) {
 	f.Add(poll.sign())
 	f.Add(must(certs.Degenerate(d.ca.Certificate())))
 	f.Fuzz(func(t *testing.T, der []byte) {
-		rep, err := s.Respond(context.Background(), der)
+		rep, err := s.respond(context.Background(), der)
 		if err != nil {
 			if !errors.Is(err, certs.ErrMalformed) {
-				t.Errorf("Respond = %v", err)
+				t.Errorf("respond = %v", err)
 			}
 			return
 		}
@@ -545,7 +545,7 @@ func BenchmarkServerPKCSReq(b *testing.B) {
 	der := newDraft(ca, enrolRequest("c")).sign()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Respond(context.Background(), der); err != nil {
+		if _, err := s.respond(context.Background(), der); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -157,7 +157,7 @@ func TestDeviceThatIsNotThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := r.Count(Unasked); n != len(r.Findings)-r.Count(NotApplicable) {
+	if n := r.count(Unasked); n != len(r.Findings)-r.count(NotApplicable) {
 		t.Errorf("%d not asked of %d", n, len(r.Findings))
 	}
 	if f := r.of("APL-093"); !strings.Contains(f.Reason, "there is no device") {
@@ -191,7 +191,7 @@ func TestDeviceThatHangs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := r.Count(Unasked); n != len(r.Findings)-r.Count(NotApplicable) || hung > absence || hung == 0 {
+		if n := r.count(Unasked); n != len(r.Findings)-r.count(NotApplicable) || hung > absence || hung == 0 {
 			t.Errorf("%s: %d not asked of %d, waited for %d times", name, n, len(r.Findings), hung)
 		}
 	}
@@ -288,7 +288,7 @@ func TestJudgeCutOff(t *testing.T) {
 			t.Errorf("%s: %s: %s", f.ID, f.Outcome, f.Reason)
 		}
 	}
-	if r.Count(Unasked) < 3 {
-		t.Error(r.Headline())
+	if r.count(Unasked) < 3 {
+		t.Error(r.headline())
 	}
 }

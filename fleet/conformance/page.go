@@ -43,7 +43,7 @@ func (r *Result) Page(w io.Writer) error {
 	sum := sha256.Sum256([]byte(pageCSS))
 	v := pageView{
 		Policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", Style: template.CSS(pageCSS),
-		Title: "Conformance of " + printable(r.Server+r.Device), Headline: r.Headline(), Server: printable(r.Server),
+		Title: "Conformance of " + printable(r.Server+r.Device), Headline: r.headline(), Server: printable(r.Server),
 	}
 	if r.Device == "" {
 		v.Others = printable(r.Others.told(r.Adapter))

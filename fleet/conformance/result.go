@@ -102,8 +102,8 @@ func (r *Result) what() string {
 	return "server"
 }
 
-// Count returns how many findings have an outcome.
-func (r *Result) Count(o Outcome) (n int) {
+// count returns how many findings have an outcome.
+func (r *Result) count(o Outcome) (n int) {
 	for i := range r.Findings {
 		if r.Findings[i].Outcome == o {
 			n++
@@ -247,7 +247,7 @@ func (r *Result) Summary(w io.Writer) error {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n%s\n", r.Headline())
+	fmt.Fprintf(&b, "\n%s\n", r.headline())
 	if r.Device == "" {
 		fmt.Fprintf(&b, "%s\n", r.Others.told(r.Adapter))
 	}
@@ -258,11 +258,11 @@ func (r *Result) Summary(w io.Writer) error {
 	return err
 }
 
-// Headline counts the outcomes in one line.
-func (r *Result) Headline() string {
+// headline counts the outcomes in one line.
+func (r *Result) headline() string {
 	text := r.score() + " statements pass"
 	for _, o := range []Outcome{Fail, Known, Unexpected, Unasked, NotApplicable} {
-		if n := r.Count(o); n > 0 {
+		if n := r.count(o); n > 0 {
 			text += fmt.Sprintf(", %d %s", n, o)
 		}
 	}
@@ -274,7 +274,7 @@ func (r *Result) Headline() string {
 
 // score is how many statements pass of those that are to be asked here.
 func (r *Result) score() string {
-	return fmt.Sprintf("%d of %d", r.Count(Pass), len(r.Findings)-r.Count(NotApplicable))
+	return fmt.Sprintf("%d of %d", r.count(Pass), len(r.Findings)-r.count(NotApplicable))
 }
 
 func (r *Result) suites() []Suite {

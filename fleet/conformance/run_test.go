@@ -339,9 +339,9 @@ func TestServerThatChangesItsMind(t *testing.T) {
 	c := s.config("APL-030", "APL-050", "APL-094")
 	c.AtOnce = 1
 	r := ask(t, c)
-	failed := r.Count(Fail) + r.Count(Unasked)
+	failed := r.count(Fail) + r.count(Unasked)
 	if failed == 0 || r.Enrolled == 0 {
-		t.Errorf("%s", r.Headline())
+		t.Errorf("%s", r.headline())
 	}
 }
 
@@ -528,8 +528,8 @@ func TestScore(t *testing.T) {
 	c.Steps = target.FromProfile([]byte("<html>"))
 	r := ask(t, c)
 	var badge strings.Builder
-	if err := r.Badge(&badge); err != nil || !strings.HasPrefix(r.Headline(), "0 of 3 statements pass") || !strings.Contains(badge.String(), "0 of 3") {
-		t.Errorf("%s; %s", r.Headline(), &badge)
+	if err := r.Badge(&badge); err != nil || !strings.HasPrefix(r.headline(), "0 of 3 statements pass") || !strings.Contains(badge.String(), "0 of 3") {
+		t.Errorf("%s; %s", r.headline(), &badge)
 	}
 }
 

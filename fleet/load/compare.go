@@ -95,8 +95,8 @@ func (c *Comparison) In(l lang.Language) string {
 	return text
 }
 
-// Compare holds x against an earlier run.
-func Compare(earlier, x *Section) *Comparison {
+// compare holds x against an earlier run.
+func compare(earlier, x *Section) *Comparison {
 	c := &Comparison{Why: differences(earlier, x)}
 	if earlier.Target != x.Target {
 		c.Target = earlier.Target

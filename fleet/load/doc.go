@@ -2,7 +2,7 @@
 // [Pace] fixed beforehand, and a result that convicts itself where the generator, not the server, was the limit.
 //
 // Start with [New]; [Load.Enrol] enrols the devices that are not, [Load.Run] is the load, and [Load.Tell] says what came of it.
-// [Calibrate] goes before that and a [Watch] beside it. [PaceOf] makes the pace of a plan, [Compare] holds a result against an
+// [Calibrate] goes before that and a [Watch] beside it. [PaceOf] makes the pace of a plan, a [Comparison] is a result beside an
 // earlier one, [Schema] describes it, and [Load.Metrics] shows the load while it runs.
 //
 // # Open loop

@@ -56,8 +56,8 @@ func TestDutchBaseline(t *testing.T) {
 		"better and worse": {Comparable: true, Target: "https://127.0.0.1", Pairs: 9, Failed: [2]Part{{0, 90}, {5, 90}}, Done: none, P50: up, P99: none},
 		"fewer fail":       {Comparable: true, Pairs: 20, Failed: [2]Part{{9, 90}, {5, 90}}, Done: up, P50: up, P99: Change{}},
 		"cannot be told":   {Comparable: true, Pairs: 9, Failed: [2]Part{{0, 90}, {0, 90}}},
-		"made otherwise":   Compare(a, b),
-		"too short":        Compare(short, short),
+		"made otherwise":   compare(a, b),
+		"too short":        compare(short, short),
 		"of no worth":      {Why: append(differences(a, b), lang.English.Say("the verdict of this run is %s", "invalid"))},
 	} {
 		reason := (&Section{Baseline: c}).incomparable(&limits(t, "load.baseline.p99.percent < 10")[0])

@@ -166,7 +166,7 @@ func New(c Config) (*Load, error) {
 	if l.number, err = indicesOf(c.Devices); err != nil {
 		return nil, err
 	}
-	l.width = max(time.Second, (l.Length()+mostWindows-1)/mostWindows)
+	l.width = max(time.Second, (l.length()+mostWindows-1)/mostWindows)
 	l.books = make([]*book, max(runtime.GOMAXPROCS(0), 1))
 	for i := range l.books {
 		l.books[i] = new(book)
@@ -184,8 +184,8 @@ func (c *Config) calls() bool {
 	return c.Closed == 0 && len(c.Pace.pieces) == 0 && c.pushes() && c.Wake == nil
 }
 
-// Length is how long the load lasts, without what is under way at its end.
-func (l *Load) Length() time.Duration {
+// length is how long the load lasts, without what is under way at its end.
+func (l *Load) length() time.Duration {
 	if l.config.Closed > 0 || l.config.calls() {
 		return l.config.For
 	}

@@ -140,7 +140,7 @@ func (l *Load) Tell(s Setting, e Enrolled, g Generator) (*report.Result, *report
 	}
 	section.devices = sizeOf(&r.Devices)
 	if s.Baseline != nil {
-		section.Baseline = Compare(s.Baseline, section)
+		section.Baseline = compare(s.Baseline, section)
 	}
 	if err := l.judge(r, section, &s); err != nil {
 		return nil, nil, err
@@ -185,7 +185,7 @@ func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers
 		return lang.English.Say(b)
 	}
 	x := &Section{
-		Loop: word(c.Closed > 0, lang.Key("closed"), lang.Key("open")), Arrivals: word(c.Enrolments, lang.Key("enrolments"), lang.Key("check-ins")), Pace: c.pace(), Seconds: l.Length().Seconds(),
+		Loop: word(c.Closed > 0, lang.Key("closed"), lang.Key("open")), Arrivals: word(c.Enrolments, lang.Key("enrolments"), lang.Key("check-ins")), Pace: c.pace(), Seconds: l.length().Seconds(),
 		Target: s.Target, Server: s.Server, SharedHost: s.SharedHost, Identity: s.Identity, Authentication: s.Authentication,
 		WokenBy: word(c.pushes(), lang.Key("push"), lang.Key("themselves")), Connections: word(c.Link.KeepOpen, lang.Key("kept"), lang.Key("closed after the empty answer")),
 		Handshakes: word(c.Link.Sessions > 0, lang.Key("resumed"), lang.Key("full")), KeyExchange: cmp.Or(all.keyExchange(), s.KeyExchange), Sources: s.Sources, Think: ms(c.Think), Retries: c.Retry,

@@ -205,7 +205,7 @@ func TestResult(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c := Compare(back, x); !c.Comparable || c.Pairs != 6 || c.P99.Percent != 0 || c.P99.Clear() {
+		if c := compare(back, x); !c.Comparable || c.Pairs != 6 || c.P99.Percent != 0 || c.P99.Clear() {
 			t.Errorf("a run compared with itself: %+v", c)
 		}
 		for cut := range object.Len() - 2 {
@@ -272,10 +272,10 @@ func TestCompareWander(t *testing.T) {
 		wrong, found, covered := 0, 0, 0
 		for range runs {
 			a := wandering(random, tt.windows, tt.r, 1)
-			if Compare(a, wandering(random, tt.windows, tt.r, 1)).P99.Clear() {
+			if compare(a, wandering(random, tt.windows, tt.r, 1)).P99.Clear() {
 				wrong++
 			}
-			c := Compare(a, wandering(random, tt.windows, tt.r, 1.1)).P99
+			c := compare(a, wandering(random, tt.windows, tt.r, 1.1)).P99
 			if c.Clear() && c.Percent > 0 {
 				found++
 			}
@@ -298,7 +298,7 @@ func TestCompare(t *testing.T) {
 		}
 		return x
 	}
-	c := Compare(section(1), section(1.3))
+	c := compare(section(1), section(1.3))
 	if !c.Comparable || !c.P99.Clear() || math.Abs(c.P99.Percent-30) > 8 || c.P99.Least > 30 || c.P99.Most < 30 || c.P50.Clear() || c.Done.Clear() {
 		t.Errorf("%+v", c)
 	}
@@ -312,13 +312,13 @@ func TestCompare(t *testing.T) {
 	} {
 		other := section(1)
 		edit(other)
-		if c := Compare(section(1), other); c.Comparable || len(c.Why) != 1 || !strings.HasPrefix(c.Why[0], name) {
+		if c := compare(section(1), other); c.Comparable || len(c.Why) != 1 || !strings.HasPrefix(c.Why[0], name) {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
 	other := section(1)
 	other.Target = "https://old"
-	if c := Compare(other, section(1)); !c.Comparable || !strings.Contains(c.String(), "was of https://old") {
+	if c := compare(other, section(1)); !c.Comparable || !strings.Contains(c.String(), "was of https://old") {
 		t.Error(c)
 	}
 }
@@ -385,7 +385,7 @@ func TestCompareFailures(t *testing.T) {
 	for i := range windows / 3 {
 		now.Windows[3*i] = Window{Offered: 100, Failed: 100, Count: 300, P50: 0.1, P99: 0.1} // turned away soon
 	}
-	c := Compare(then, now)
+	c := compare(then, now)
 	if !c.Comparable || !c.Done.Clear() || math.Abs(c.Done.Percent+33.3) > 0.1 || c.Failed != [2]Part{{0, 6000}, {2000, 6000}} || c.Pairs != 60 || c.P50.Pairs != 40 {
 		t.Errorf("%+v", c)
 	}
@@ -399,7 +399,7 @@ func TestCompareFailures(t *testing.T) {
 			x.Windows[i].Count = 20
 		}
 	}
-	if c := Compare(then, then); c.P99.Pairs != 0 || c.P50.Pairs != windows || !strings.Contains(c.String(), "p99 cannot be told") {
+	if c := compare(then, then); c.P99.Pairs != 0 || c.P50.Pairs != windows || !strings.Contains(c.String(), "p99 cannot be told") {
 		t.Errorf("a p99 of 20 answers: %+v", c)
 	}
 }
@@ -430,7 +430,7 @@ func FuzzReadBaseline(f *testing.F) {
 			y := *x
 			y.Windows = slices.Clone(x.Windows)
 			slices.Reverse(y.Windows)
-			if _, err := json.Marshal(Compare(x, &y)); err != nil {
+			if _, err := json.Marshal(compare(x, &y)); err != nil {
 				t.Error(err)
 			}
 		}

@@ -79,7 +79,7 @@ func (l *Load) dispatch(ctx context.Context) {
 	offer := l.config.Pace.cursor()
 	next, more := offer.next()
 	l.take = l.config.Pace.cursor()
-	end := l.Length() + l.config.Drain
+	end := l.length() + l.config.Drain
 	report := l.reporter(false)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -391,7 +391,7 @@ func (l *Load) reporter(enrolling bool) func() {
 
 func (l *Load) progress(enrolling bool) Progress {
 	p := Progress{
-		Enrolling: enrolling, At: time.Since(l.begin), Length: l.Length(), Devices: len(l.config.Devices), Enrolled: int(l.enrolled.Load()),
+		Enrolling: enrolling, At: time.Since(l.begin), Length: l.length(), Devices: len(l.config.Devices), Enrolled: int(l.enrolled.Load()),
 		GaveUp: int(l.joined.gaveUp.Load()), Offered: l.offered.Load(),
 	}
 	for _, b := range l.books {

@@ -165,7 +165,7 @@ func TestSchemaSeldom(t *testing.T) {
 	x := &Section{
 		Loop: "open", Arrivals: "check-ins", Identity: "kept", Authentication: "header", WokenBy: "push", Connections: "kept",
 		Called: &Called{Devices: 1}, Enrolment: &Enrolled{Steps: []StepFigures{{}}}, Steps: []StepFigures{{}}, Windows: []Window{{}},
-		DoneBy: map[protocol.Platform]uint64{protocol.IOS: 1}, Generator: Generator{Calibration: &Calibration{LeavesOut: new(Config).uncalibrated()}}, Baseline: Compare(new(Section), &Section{Loop: "open"}),
+		DoneBy: map[protocol.Platform]uint64{protocol.IOS: 1}, Generator: Generator{Calibration: &Calibration{LeavesOut: new(Config).uncalibrated()}}, Baseline: compare(new(Section), &Section{Loop: "open"}),
 	}
 	found := ledger.Result{Findings: []ledger.Finding{{Fault: ledger.Stuck, Device: "a", Command: "b", Kind: "c", Profile: "d", At: 1, Detail: "e"}}}
 	conforms(t, &report.Result{
@@ -174,6 +174,6 @@ func TestSchemaSeldom(t *testing.T) {
 	})
 	conforms(t, &report.Result{Sections: map[string]any{"load": &Section{
 		Loop: "closed", Arrivals: "enrolments", Identity: "scep", Authentication: "mutual TLS", WokenBy: "themselves", Connections: "closed after the empty answer",
-		Baseline: Compare(wandering(rand.New(rand.NewPCG(1, 2)), 10, 0, 1), wandering(rand.New(rand.NewPCG(1, 2)), 10, 0, 1)), Steps: []StepFigures{}, Windows: []Window{}, DoneBy: map[protocol.Platform]uint64{},
+		Baseline: compare(wandering(rand.New(rand.NewPCG(1, 2)), 10, 0, 1), wandering(rand.New(rand.NewPCG(1, 2)), 10, 0, 1)), Steps: []StepFigures{}, Windows: []Window{}, DoneBy: map[protocol.Platform]uint64{},
 	}}})
 }

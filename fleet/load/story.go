@@ -13,7 +13,7 @@ import (
 // story tells a load to people.
 func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *report.Story {
 	c, in := &r.CheckIns, s.Language
-	st := &report.Story{Language: in, Title: s.Title, Start: l.begin, Until: max(l.Length(), l.ended), Plan: s.Plan, LatencyFrom: in.Say("from the moment that was planned for it")}
+	st := &report.Story{Language: in, Title: s.Title, Start: l.begin, Until: max(l.length(), l.ended), Plan: s.Plan, LatencyFrom: in.Say("from the moment that was planned for it")}
 	if x.Loop == "closed" {
 		st.LatencyFrom = in.Say("from the moment it was sent, in a closed loop, which hides stalls")
 	}

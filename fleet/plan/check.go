@@ -189,7 +189,7 @@ func (c *checker) population() {
 	if p.Offline.Share > 0 && p.Offline.Lasts.Longest() == 0 {
 		c.fail("population.offline", ruleContradiction, `devices off line for no time; want lasts: "lognormal(4h, 2)" or so`)
 	}
-	if sum := p.Ways.Total(); sum > 100 {
+	if sum := p.Ways.total(); sum > 100 {
 		c.fail("population.ways", ruleContradiction, "the ways add up to %d parts of 100", sum)
 	}
 	if n := p.Ways.SelfDeploying + p.Ways.Bootstrap; n > 100 {

@@ -171,8 +171,8 @@ type Ways struct {
 	AOSP         int `yaml:"aosp" jsonschema:"minimum=0" jsonschema_description:"of the Android devices, in parts of 100: without Google's services; the others are work profiles, and dedicated where they have no user"`
 }
 
-// Total is the parts that users' PCs do not enrol by an enrolment link.
-func (w *Ways) Total() int { return w.Manager + w.GroupPolicy + w.Joined + w.Autopilot + w.Registered }
+// total is the parts that users' PCs do not enrol by an enrolment link.
+func (w *Ways) total() int { return w.Manager + w.GroupPolicy + w.Joined + w.Autopilot + w.Registered }
 
 // Already are the devices that are enrolled before the story begins, Present's with a user.
 type Already struct {

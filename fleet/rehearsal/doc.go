@@ -32,7 +32,7 @@
 //
 // What a rehearsal has to say is all made of a [Played]: [Played.Answer] counts, [Answers.Findings], [Answers.Entries] and
 // [Answers.Story] tell, in English or Dutch by the catalogue of package lang; [Compare] puts rehearsals side by side. An event
-// log is read by [OpenLog]; [Explain] says one of its lines in words, [Relive] fills in what it leaves out of a life, and
+// log is read by [OpenLog]; a [Step] is one of its lines in words, [Relive] fills in what it leaves out of a life, and
 // [Shrink] reduces a plan that breaks something to the least that still does.
 //
 // [Waves] computes waves of licences for a plan and a population ([PlanWaves] is its arithmetic, pure), and [WavePlan.Judge] holds

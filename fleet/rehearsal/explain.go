@@ -21,8 +21,8 @@ type Step struct {
 	Why   string        `json:"why"`  // what the rule is about; empty: no rule, or none that is known
 }
 
-// Explain says an event of a log in words: what happened, and the rule behind it.
-func Explain(l lang.Language, line *Line) Step {
+// explain says an event of a log in words: what happened, and the rule behind it.
+func explain(l lang.Language, line *Line) Step {
 	s := Step{At: line.At, Last: line.At, Times: 1, Side: line.Side, What: line.What, Rule: line.Rule}
 	if key, ok := ruleWords[string(line.Rule)]; ok {
 		s.Why = l.Say(key)
@@ -59,7 +59,7 @@ type Lived struct {
 
 // Add adds an event.
 func (t *Lived) Add(line *Line) {
-	s := Explain(t.Language, line)
+	s := explain(t.Language, line)
 	if n := len(t.Steps); n > 0 {
 		last := &t.Steps[n-1]
 		if last.Side == s.Side && last.Text == s.Text && last.Rule == s.Rule && s.Side != OfPlan {

@@ -232,8 +232,8 @@ func (l *Loop) trueTime(i int, t protocol.Time) protocol.Time {
 // dueOf is when a device wants to act by itself; 0: never.
 func (l *Loop) dueOf(i int) protocol.Time { return l.trueTime(i, l.devices[i].Due()) }
 
-// Topic is the push topic that a device enrolled with; empty: it has none.
-func (l *Loop) Topic(i int) string { return l.topics[l.places[i].topic] }
+// topic is the push topic that a device enrolled with; empty: it has none.
+func (l *Loop) topic(i int) string { return l.topics[l.places[i].topic] }
 
 // Number is what the server calls a device; 0: it has not heard of it.
 func (l *Loop) Number(i int) protocol.Device { return l.places[i].number }
@@ -357,7 +357,7 @@ func (l *Loop) Run(until protocol.Time) error {
 				again, idle = 0, 0
 				continue
 			}
-			if err := l.Tick(); err != nil {
+			if err := l.tick(); err != nil {
 				return err
 			}
 			again = l.now.Add(time.Second)
@@ -410,8 +410,8 @@ func (l *Loop) ask(idle *int) (err error) {
 	return nil
 }
 
-// Tick has the server do what is due, and those who are woken by it check in.
-func (l *Loop) Tick() error {
+// tick has the server do what is due, and those who are woken by it check in.
+func (l *Loop) tick() error {
 	l.stale = true
 	if err := l.server.Tick(l.ctx, l.Clock()); err != nil {
 		return err
@@ -419,9 +419,9 @@ func (l *Loop) Tick() error {
 	return l.hear()
 }
 
-// Stand lets time pass until a moment that Run has come up to. The server does what is due then, and whoever is woken by it
+// stand lets time pass until a moment that Run has come up to. The server does what is due then, and whoever is woken by it
 // hears of it when Run goes on: what an administrator does first comes first.
-func (l *Loop) Stand(at protocol.Time) error {
+func (l *Loop) stand(at protocol.Time) error {
 	l.now = max(l.now, at)
 	if l.down {
 		return nil

@@ -216,7 +216,7 @@ func (k *part) fetched(i int) bool {
 // another topic (AUTH-32).
 func (k *part) cut(i int, now protocol.Time) bool {
 	end := k.loop.Device(i).Identity().NotAfter
-	topic := k.loop.Topic(i)
+	topic := k.loop.topic(i)
 	return end != 0 && end <= now || topic != "" && topic != k.topic
 }
 

@@ -221,7 +221,7 @@ func (k *part) upTo(from, to protocol.Time) error {
 	}
 	err := k.run(to - 1)
 	if err == nil && to <= k.end {
-		err = k.loop.Stand(to)
+		err = k.loop.stand(to)
 	}
 	return err
 }

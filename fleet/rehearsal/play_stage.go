@@ -72,7 +72,7 @@ func newStage(c *Config) (*stage, error) {
 	s.owned = s.unitsOwned()
 	var err error
 	if c.Wire > 0 {
-		if s.wire, err = NewWire(s.begin); err != nil {
+		if s.wire, err = newWire(s.begin); err != nil {
 			return nil, err
 		}
 		s.wire.fault = c.fault

@@ -103,7 +103,7 @@ func FuzzOpenLog(f *testing.F) {
 			log.Header.Replayed(nil)
 		}
 		for line := range log.Lines() {
-			Explain(lang.Dutch, &line)
+			explain(lang.Dutch, &line)
 		}
 	})
 }
@@ -125,7 +125,7 @@ func TestExplain(t *testing.T) {
 		}
 		life := Lived{Language: l}
 		for line := range log.Lines() {
-			if step := Explain(l, &line); line.Side != OfPlan && happening[sight{line.Side, line.What}].plain == "" {
+			if step := explain(l, &line); line.Side != OfPlan && happening[sight{line.Side, line.What}].plain == "" {
 				t.Errorf("no words for %s: %s: %q", line.Side, line.What, step.Text)
 			} else if word := english.FindString(step.Text + " " + step.Why); l == lang.Dutch && word != "" {
 				t.Errorf("%q in %q, %q", word, step.Text, step.Why)
@@ -148,7 +148,7 @@ func TestExplainDetailInDutch(t *testing.T) {
 	for detail, want := range map[string]string{
 		"the device left": "De server beëindigt de inschrijving: het apparaat vertrok", "of Ada's": "De server beëindigt de inschrijving: of Ada's",
 	} {
-		if got := Explain(lang.Dutch, &Line{Side: OfServer, What: string(delivery.WhatEnded), Detail: detail}).Text; got != want {
+		if got := explain(lang.Dutch, &Line{Side: OfServer, What: string(delivery.WhatEnded), Detail: detail}).Text; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

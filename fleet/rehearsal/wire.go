@@ -47,8 +47,8 @@ type Wire struct {
 	fault func(s dialect.Step, answer bool, body []byte) []byte // what a test has go wrong in a message or in its answer; nil: nothing
 }
 
-// NewWire makes the authorities and keys of a story that begins at start.
-func NewWire(start protocol.Time) (*Wire, error) {
+// newWire makes the authorities and keys of a story that begins at start.
+func newWire(start protocol.Time) (*Wire, error) {
 	now := start.Time().Add(-time.Hour)
 	w := &Wire{log: logrus.New()}
 	w.log.SetOutput(io.Discard) // what is refused, the rehearsal says itself

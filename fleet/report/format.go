@@ -126,5 +126,5 @@ func number(v any) (float64, bool) {
 
 var spoken = strings.NewReplacer("_", " ", "mdm", "MDM", "bms", "BMS")
 
-// Spoken writes a word of the JSON for people: other_mdm is other MDM.
-func Spoken(word string) string { return spoken.Replace(word) }
+// plainWord writes a word of the JSON for people: other_mdm is other MDM.
+func plainWord(word string) string { return spoken.Replace(word) }

@@ -88,7 +88,7 @@ func TestClean(t *testing.T) {
 
 func TestSpoken(t *testing.T) {
 	for word, want := range map[string]string{"not_managed": "not managed", "other_mdm": "other MDM", "mac_under_bms": "mac under BMS", "platform": "platform"} {
-		if got := Spoken(word); got != want {
+		if got := plainWord(word); got != want {
 			t.Errorf("%s is spoken as %q, want %q", word, got, want)
 		}
 	}

@@ -188,5 +188,5 @@ func whyLeftOut(l lang.Language, reason string) string {
 	if key, ok := leftOut[reason]; ok {
 		return l.Say(key)
 	}
-	return Spoken(reason)
+	return plainWord(reason)
 }

@@ -92,8 +92,8 @@ func IsNotFound(err error) bool {
 	return ok && e.Status == http.StatusNotFound
 }
 
-// Queue is Order that tells the command's id.
-func (r *Rollcall) Queue(ctx context.Context, device string, o Order) (id string, err error) {
+// queue is Order that tells the command's id.
+func (r *Rollcall) queue(ctx context.Context, device string, o Order) (id string, err error) {
 	var out struct {
 		Command string `json:"command"`
 	}
@@ -183,7 +183,7 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 			profiles[name] = true
 			return r.ApplyProfile(ctx, name, document, []string{d.User}) // each user of a run is a group
 		},
-		Queue: r.Queue,
+		Queue: r.queue,
 		Known: func(ctx context.Context, device string) (Standing, error) {
 			d, err := r.Device(ctx, device)
 			if err != nil {

@@ -63,7 +63,7 @@ func (d *decision) notify() {
 	if b != nil && b.UserAlone {
 		return
 	}
-	d.out.Reply.Notice = d.w.Notice(d.n)
+	d.out.Reply.Notice = d.w.notice(d.n)
 	if untold := b != nil && (b.Phase == Partial || b.Untold || d.in.Verb == protocol.Ready); unheard && !untold {
 		d.hear()
 	}

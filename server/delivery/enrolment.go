@@ -87,7 +87,7 @@ func (d *decision) begin() {
 	e := d.w.Enrolment(d.now, authority.Device{Platform: d.in.Platform, AndroidAPI: d.in.AndroidAPI, CoManaged: d.in.CoManaged}, c.Automated)
 	e.Way, e.OtherMDM, e.Devices = d.in.Way, d.in.OtherMDM, d.in.Devices
 	if _, no := authority.Admit(d.w.Tenant, d.w.User(c.User), e); no != nil {
-		no.Notice = d.w.Notice(s)
+		no.Notice = d.w.notice(s)
 		d.refusal(no, WhatRefused)
 		return
 	}
@@ -132,7 +132,7 @@ func (d *decision) begin() {
 func (d *decision) topic() bool {
 	if have := d.w.Push.Topic; d.in.Topic != "" && have != "" && d.in.Topic != have {
 		d.refusal(&protocol.Refusal{
-			Rule: protocol.RuleOtherTopic, Reason: "the enrolment profile names another topic than the push certificate", Notice: d.w.Notice(d.s),
+			Rule: protocol.RuleOtherTopic, Reason: "the enrolment profile names another topic than the push certificate", Notice: d.w.notice(d.s),
 		}, WhatRefused)
 		return false
 	}

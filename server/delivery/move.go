@@ -128,10 +128,10 @@ func (d *decision) register() {
 	}
 }
 
-// Notice is what the device in state s is told of the newest change of authority (AUTH-27). Its rule says what becomes of
+// notice is what the device in state s is told of the newest change of authority (AUTH-27). Its rule says what becomes of
 // the profiles that the device had before: by AUTH-27 they end seven days after the change, by AUTH-21 they stay. A
 // tenant's first authority is no change.
-func (w *World) Notice(s *State) protocol.Notice {
+func (w *World) notice(s *State) protocol.Notice {
 	n := w.Tenant.Notice()
 	if n.Epoch == 0 || s.Epoch == n.Epoch && w.coexists() { // in its epoch only a licence moves it, and the check-in removes what is old (AUTH-23)
 		return n
@@ -190,7 +190,7 @@ func (d *decision) blocked() bool {
 	heard := d.s.Heard
 	d.refusal(&protocol.Refusal{
 		Rule: protocol.RulePushGap, Reason: "the authority has changed, and its Apple push certificate is not renewed yet",
-		RetryAfter: gapAgain, Notice: d.w.Notice(d.s),
+		RetryAfter: gapAgain, Notice: d.w.notice(d.s),
 	}, WhatBlocked)
 	if heard == d.w.Tenant.Epoch {
 		d.out.Effects = d.out.Effects[:0]

@@ -48,7 +48,7 @@ func (w *World) Settled(s *State) (told protocol.Notice, ok bool) {
 		return told, false
 	}
 	if w.Tenant.Epoch > 1 {
-		told = w.Notice(s)
+		told = w.notice(s)
 	}
 	return told, true
 }

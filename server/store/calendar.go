@@ -159,8 +159,8 @@ func (c *Calendar) First() (Due, bool) {
 	return c.ready[len(c.ready)-1], true
 }
 
-// Take appends to dst up to n of those due at now or before, first things first, and leaves them due.
-func (c *Calendar) Take(dst []Due, now protocol.Time, n int) []Due {
+// take appends to dst up to n of those due at now or before, first things first, and leaves them due.
+func (c *Calendar) take(dst []Due, now protocol.Time, n int) []Due {
 	from := len(dst)
 	for len(dst)-from < n {
 		d, ok := c.First()

@@ -39,7 +39,7 @@ func TestCalendar(t *testing.T) {
 			}
 			if r.IntN(8) == 0 {
 				until := at.Add(time.Duration(r.Int64N(int64(time.Hour))))
-				taken := c.Take(nil, until, 1+r.IntN(50))
+				taken := c.take(nil, until, 1+r.IntN(50))
 				if !slices.IsSortedFunc(taken, func(a, b Due) int { return b.compare(a) }) {
 					t.Fatalf("seed %d: taken out of order: %v", seed, taken)
 				}

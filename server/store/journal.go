@@ -32,8 +32,8 @@ type LineFilter struct {
 	What    delivery.What
 }
 
-// Picks tells whether f picks l.
-func (f *LineFilter) Picks(l *Line) bool {
+// picks tells whether f picks l.
+func (f *LineFilter) picks(l *Line) bool {
 	return l.Seq > f.After && l.At >= f.Since && (len(f.Devices) == 0 || slices.Contains(f.Devices, l.Device)) && (f.Actor == "" || l.Actor == f.Actor) &&
 		(f.Rule == "" || l.Rule == f.Rule) && (f.What == "" || l.What == f.What)
 }

@@ -408,7 +408,7 @@ func (m *Memory) Due(_ context.Context, now protocol.Time, n int, apple bool) ([
 	if !apple {
 		most = len(m.records) // those of Apple may be before them
 	}
-	m.taken = m.due.Take(m.taken[:0], now, most)
+	m.taken = m.due.take(m.taken[:0], now, most)
 	var out []protocol.Device
 	for _, d := range m.taken {
 		if len(out) < n && (apple || !m.apples(d.Device)) {
@@ -429,7 +429,7 @@ func (m *Memory) NextDue(_ context.Context, apple bool) (protocol.Time, error) {
 		return 0, ErrClosed
 	}
 	if !apple && !m.withoutApple {
-		m.taken = m.due.Take(m.taken[:0], math.MaxInt64, len(m.records))
+		m.taken = m.due.take(m.taken[:0], math.MaxInt64, len(m.records))
 		for _, d := range m.taken {
 			if !m.apples(d.Device) {
 				return d.At, nil

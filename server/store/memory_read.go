@@ -97,7 +97,7 @@ func (m *Memory) Journal(_ context.Context, f LineFilter, n int) ([]Line, error)
 	var out []Line
 	i, _ := slices.BinarySearchFunc(m.journal, f.After, func(l Line, seq uint64) int { return cmp.Compare(l.Seq, seq+1) })
 	for ; i < len(m.journal) && len(out) < n; i++ {
-		if f.Picks(&m.journal[i]) {
+		if f.picks(&m.journal[i]) {
 			out = append(out, m.journal[i])
 		}
 	}
