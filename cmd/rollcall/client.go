@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,7 +56,10 @@ func (c *client) register(flags *pflag.FlagSet) {
 
 // target returns the API's client.
 func (c *client) target() (*target.Rollcall, error) {
-	token := os.Getenv("ROLLCALL_TOKEN")
+	if err := checkServer(c.server); err != nil {
+		return nil, err
+	}
+	token, from := os.Getenv("ROLLCALL_TOKEN"), "ROLLCALL_TOKEN"
 	if c.tokenFile != "" || token == "" {
 		name := c.tokenFile
 		if name == "" {
@@ -71,7 +75,7 @@ func (c *client) target() (*target.Rollcall, error) {
 		default:
 			return nil, fmt.Errorf("--token-file: %w", err)
 		}
-		token = strings.TrimSpace(string(b))
+		token, from = strings.TrimSpace(string(b)), name
 	}
 	roots, err := c.roots()
 	if err != nil {
@@ -79,32 +83,85 @@ func (c *client) target() (*target.Rollcall, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig, transport.ResponseHeaderTimeout = &tls.Config{RootCAs: roots}, c.wait
-	url := c.server
-	if url == "" {
+	base := c.server
+	if base == "" {
 		at, err := addressIn(c.data)
 		if err != nil {
 			return nil, err
 		}
-		url, transport.Proxy = at.URL, nil
+		base, transport.Proxy = at.URL, nil
 		transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, at.Listen)
 		}
 	}
-	return &target.Rollcall{URL: url, Token: token, HTTP: &http.Client{Transport: hinting{transport}, CheckRedirect: stay}}, nil
+	return &target.Rollcall{URL: base, Token: token, HTTP: &http.Client{Transport: hinting{transport, from}, CheckRedirect: stay}}, nil
 }
 
 // stay follows no redirect: an administration has one address, and nothing of it is for another host.
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// A hinting transport says what to do where nobody listens.
-type hinting struct{ http.RoundTripper }
+// checkServer refuses what is no address of a server, before anybody is asked.
+func checkServer(at string) error {
+	if at == "" {
+		return nil
+	}
+	if u, err := url.Parse(at); err != nil || u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("--server %q: want a URL such as https://%s", at, defaultListen)
+	}
+	return nil
+}
+
+// A hinting transport says what to do where nobody listens, and where somebody does whom this client does not trust, or who does not
+// trust it.
+type hinting struct {
+	http.RoundTripper
+	token string // where the token is from
+}
 
 func (h hinting) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := h.RoundTripper.RoundTrip(r)
-	if at, ok := errors.AsType[*net.OpError](err); ok && at.Op == "dial" && r.Context().Err() == nil {
-		return nil, fmt.Errorf("start one with rollcall serve, or give the URL of one that runs (%w)", err)
+	switch at, dialled := errors.AsType[*net.OpError](err); {
+	case err == nil && resp.StatusCode == http.StatusUnauthorized:
+		resp.Body.Close()
+		return nil, fmt.Errorf("%w: the token of %s is not one of this server's, or it has ended or was revoked", protocol.Rule("HST-060"), h.token)
+	case err == nil || r.Context().Err() != nil:
+		return resp, err
+	case dialled && at.Op == "dial":
+		return nil, &plainError{err, fmt.Sprintf("start one with rollcall serve, or give the URL of one that runs (%s)", innermost(at))}
 	}
-	return resp, err
+	if text := distrust(err, r.URL.Hostname()); text != "" {
+		err = &plainError{err, text}
+	}
+	return nil, err
+}
+
+// innermost is what an error comes from.
+func innermost(err error) error {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return err
+}
+
+// distrust says why a client does not take a server of this name for the one that it wants, and what to do; empty: it is not that.
+func distrust(err error, name string) string {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "what answers there speaks no TLS: is it the server's port?"
+	}
+	if other, ok := errors.AsType[x509.HostnameError](err); ok {
+		names := slices.Clone(other.Certificate.DNSNames)
+		for _, ip := range other.Certificate.IPAddresses {
+			names = append(names, ip.String())
+		}
+		return fmt.Sprintf("its certificate is for %s, not for %s: call the server so, or start it with --name %s as well", strings.Join(names, " and "), name, name)
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "its certificate is of no CA that is trusted here: give the server's ca.pem by --ca, or its data folder by --data"
+	}
+	if bad, ok := errors.AsType[x509.CertificateInvalidError](err); ok && bad.Reason == x509.Expired {
+		return fmt.Sprintf("its certificate is for %s to %s, and this machine's clock says another time", bad.Cert.NotBefore.UTC().Format(time.DateTime), bad.Cert.NotAfter.UTC().Format(time.DateTime))
+	}
+	return ""
 }
 
 func (c *client) roots() (*x509.CertPool, error) {

@@ -63,7 +63,7 @@ func writeFile(name string, data []byte, mode os.FileMode) error {
 	if err := report.Regular(name); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	tmp, err := temporary(name)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ type conformDeviceFlags struct {
 func conformDeviceCommand() *cobra.Command {
 	var f conformDeviceFlags
 	cmd := &cobra.Command{
-		Use: "device", Short: "Judge a device: play the other side for it, and ask it the numbered statements", Args: cobra.NoArgs,
+		Use: "device", Short: "Judge a device: play the other side for it, and ask it the numbered statements", Args: noArgs,
 		Long: `Play an MDM server for one device and judge it by what it does: enrolment profile, SCEP, check-in and commands over mutual TLS;
 with --as windows discovery, certificate and OMA DM sessions, with --as android the open agent protocol.
 The device may be a simulator, an agent or a machine in a lab. It enrols many times, so use none that holds anything of value;

@@ -47,11 +47,13 @@ number as the report has it. For a log of a tenant's own devices, --export FOLDE
 	flags.Var(&f.language, "lang", "`LANGUAGE` to tell it in: en or nl")
 	flags.StringVar(&f.who.export, "export", "", "the tenant's own devices that were played: `FOLDER` or FILE.csv")
 	f.who.registerReading(cmd)
-	cmd.MarkFlagRequired("device")
 	return cmd
 }
 
 func explain(cmd *cobra.Command, name string, f *explainFlags) error {
+	if f.device == "" {
+		return errors.New("--device: whose life? Give its ID in the log, its name or its serial number")
+	}
 	file, log, err := openLog(name)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ import (
 )
 
 func fleetCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "fleet", Short: "Load a live MDM server with simulated devices", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "fleet", Short: "Load a live MDM server with simulated devices", Args: noArgs}
 	cmd.AddCommand(fleetRunCommand(), fleetMakeCommand(), fleetPushCACommand(), fleetMakerCACommand())
 	return cmd
 }

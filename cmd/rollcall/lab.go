@@ -294,7 +294,7 @@ func checkKeep(name string, force bool, devices int) error {
 	case err == nil && !force:
 		return fmt.Errorf("--keep: %s is there already; --force replaces it", name)
 	}
-	trial, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	trial, err := temporary(name)
 	if err != nil {
 		return fmt.Errorf("--keep: %w", err)
 	}
@@ -310,7 +310,7 @@ func checkKeep(name string, force bool, devices int) error {
 
 // keep writes the fleet whole or not at all, for its owner's eyes only.
 func keep(name string, write func(io.Writer) error) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // 0600
+	tmp, err := temporary(name)
 	if err != nil {
 		return fmt.Errorf("--keep: %w", err)
 	}

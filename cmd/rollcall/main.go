@@ -35,12 +35,16 @@ func run() int {
 		Short:             about,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ofFlag(err) })
+	root.SetFlagErrorFunc(ofFlag)
 	root.PersistentFlags().Bool("json", false, "print one JSON object on stdout, everything else on stderr")
+	root.Args = cobra.ArbitraryArgs // unknownCommand looks at them
+	root.Version = program().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	addCommands(root)
 	sayWhatIsWanted(root)
+	helpWithCommands(root)
 	var unknown error // cobra would show a group's help for a command that it does not have, and call that well done
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
@@ -56,6 +60,7 @@ func run() int {
 		err = interrupted{err}
 	}
 	if err != nil {
+		err = plainly(err)
 		fmt.Fprintln(os.Stderr, "rollcall:", err)
 		if asJSON(cmd) {
 			writeError(os.Stdout, cmd, err)
@@ -85,7 +90,34 @@ func misnamed(cmd *cobra.Command, name string) error {
 			names = append(names, c.Name())
 		}
 	}
-	return fmt.Errorf("unknown command %q for %q; want one of %s", name, cmd.CommandPath(), strings.Join(names, ", "))
+	return fmt.Errorf("unknown command %q for %q; want %s", name, cmd.CommandPath(), choices(names))
+}
+
+// choices are what is to be chosen from, in words.
+func choices(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	return "one of " + strings.Join(names, ", ")
+}
+
+// helpWithCommands has rollcall help refuse a command that there is not, which cobra calls well done.
+func helpWithCommands(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	cobra.CheckErr(err)
+	help.Run = nil
+	help.RunE = func(_ *cobra.Command, args []string) error {
+		cmd, rest, err := root.Find(args)
+		if err != nil {
+			return err
+		}
+		if len(rest) > 0 && cmd.HasSubCommands() {
+			return misnamed(cmd, rest[0])
+		}
+		cmd.InitDefaultHelpFlag()
+		return cmd.Help()
+	}
 }
 
 // notOfEnvironment as an annotation of a flag: what the environment has by its name is for other commands.
@@ -93,35 +125,64 @@ const notOfEnvironment = "not of the environment"
 
 // fromEnvironment gives each flag that was not given the value of ROLLCALL_ and its name in upper case, if
 // there is one: flags before environment before defaults.
-func fromEnvironment(flags *pflag.FlagSet) (err error) {
+func fromEnvironment(cmd *cobra.Command) (err error) {
+	flags := cmd.Flags()
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "ROLLCALL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		_, not := f.Annotations[notOfEnvironment]
 		if v := os.Getenv(name); v != "" && !f.Changed && !not && err == nil {
 			if wrong := flags.Set(f.Name, v); wrong != nil {
-				err = fmt.Errorf("environment variable %s: %w", name, ofFlag(wrong))
+				err = fmt.Errorf("environment variable %s: %w", name, ofFlag(cmd, wrong))
 			}
 		}
 	})
 	return err
 }
 
-// ofFlag says what a flag that takes a number wants, instead of how Go reads one.
-func ofFlag(err error) error {
+// ofFlag says which flag of a command is wrong and what it wants, instead of how Go reads one.
+func ofFlag(cmd *cobra.Command, err error) error {
+	if no, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		name, near := no.GetSpecifiedName(), ""
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if near == "" && len(name) > 1 && !f.Hidden && (strings.HasPrefix(f.Name, name) || strings.HasPrefix(name, f.Name)) {
+				near = fmt.Sprintf("; did you mean --%s?", f.Name)
+			}
+		})
+		return fmt.Errorf("unknown flag: %s%s", dashed(name), cmp.Or(near, fmt.Sprintf("; the flags there are: %s --help", cmd.CommandPath())))
+	}
+	if no, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
+		return fmt.Errorf("%s: want a value", dashed(no.GetSpecifiedName()))
+	}
 	wrong, ok := errors.AsType[*pflag.InvalidValueError](err)
-	if _, number := errors.AsType[*strconv.NumError](err); !ok || !number {
+	if !ok {
 		return err
 	}
-	want := "a number"
+	value := strconv.Quote(wrong.GetValue())
+	want := strings.TrimPrefix(plainly(wrong.Unwrap()).Error(), value+": ")
+	_, number := errors.AsType[*strconv.NumError](err)
 	switch kind := wrong.GetFlag().Value.Type(); {
-	case strings.HasPrefix(kind, "uint"):
-		want = "a whole number from 0 on"
-	case strings.HasPrefix(kind, "int"):
-		want = "a whole number"
-	case kind == "bool":
-		want = "true or false"
+	case number && strings.HasPrefix(kind, "uint"):
+		want = "want a whole number from 0 on"
+	case number && strings.HasPrefix(kind, "int"):
+		want = "want a whole number"
+	case number && kind == "bool":
+		want = "want true or false"
+	case number:
+		want = "want a number"
+	case strings.HasPrefix(want, "time: "):
+		want = "want a length of time such as 90s, 10m or 1h30m"
+	case kind == "stringToString":
+		want = "want NAME=VALUE"
 	}
-	return fmt.Errorf("--%s %q: want %s", wrong.GetFlag().Name, wrong.GetValue(), want)
+	return fmt.Errorf("--%s %s: %s", wrong.GetFlag().Name, value, want)
+}
+
+// dashed is a flag's name as it is typed.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
 
 // sayWhatIsWanted has commands that get too few arguments, or too many, say what they take, where cobra has but a number.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -40,6 +41,9 @@ In Windows Configuration Designer the certificate with its key is imported as a 
 DiscoveryServiceFullUrl, and the printed thumbprint as Secret.`,
 		Example: `  rollcall packages make classroom --machines 30 --expires 14d`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("machines") {
+				return errors.New("--machines: how many may it enrol? Give 1 to 10000")
+			}
 			if err := mayWrite(out, force); err != nil { // it may be the one copy of another package's key
 				return err
 			}
@@ -72,7 +76,6 @@ DiscoveryServiceFullUrl, and the printed thumbprint as Secret.`,
 	durationVar(flags, &lifetime, "expires", 14*24*time.Hour, "time until it is of no use, at most 180 days")
 	flags.StringVar(&out, "out", "", "`FILE` to write, which is secret (default: the thumbprint with .pem)")
 	flags.BoolVar(&force, "force", false, "replace the file if it is there already")
-	cobra.CheckErr(cmd.MarkFlagRequired("machines"))
 	return cmd
 }
 

@@ -303,7 +303,7 @@ func (f *rehearseFlags) play(ctx context.Context, p *plan.Plan, pop *population.
 
 // eventLog has write fill the file of this name, whole or not at all, for its owner's eyes only.
 func eventLog(name string, write func(io.Writer) error) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // 0600
+	tmp, err := temporary(name)
 	if err != nil {
 		return fmt.Errorf("--log: %w", err)
 	}
