@@ -71,10 +71,12 @@ func (w *twin) goes(u *unit, identifier string, wanted map[string]*setting) bool
 	switch {
 	case next != nil && next.version == s.version:
 		return false
-	case s.whose == w.profilesOf(u):
+	case s.whose == w.profilesOf(u) && !s.part:
 		return next == nil && !u.stays(s.family) // AUTH-55
 	case next != nil && u.tries[next.version] == 0:
 		return false // it is replaced
+	case s.part: // it was never there to be kept
+		return true
 	case w.tenant == "both": // AUTH-23, AUTH-24
 		return true
 	case !w.doubt && w.clock >= w.changed.Add(time.Duration(w.kept)*day): // AUTH-27
@@ -142,7 +144,7 @@ func (w *twin) takeOff(u *unit, wanted map[string]*setting, old, anew bool) {
 		case u.awaits(id), u.listed[id] != nil, next != nil && u.tries[next.version] == 0:
 		default:
 			delete(u.tries, version)
-			u.listed[id] = &setting{whose: f[1], name: f[2], family: f[3], version: version}
+			u.listed[id] = &setting{whose: f[1], name: f[2], family: f[3], version: version, part: true}
 			u.waiting = append(u.waiting, &command{what: "remove", identifier: id})
 		}
 	}

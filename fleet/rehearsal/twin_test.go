@@ -41,6 +41,7 @@ type setting struct {
 	version             string        // "3.2": the second version of the third on the shelf
 	dies                protocol.Time // on the device; 0: it does not
 	late                bool          // nobody wanted it any more when it came
+	part                bool          // it failed to come, and there may be some of it
 }
 
 // A unit is a device.

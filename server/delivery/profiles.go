@@ -130,7 +130,7 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 	for i := 0; i < len(n.Profiles); i++ {
 		a := n.Profiles[i]
 		p := d.w.profile(a.Profile)
-		never := a.State == InstallFailed && !slices.Contains(set.Profiles, a.Profile) // it came, and nobody wants it to
+		never := a.State.Partial() && a.State != Clearing && !slices.Contains(set.Profiles, a.Profile) // what there may be of it, nobody wants
 		switch {
 		case d.w.Old(a.Profile, owner) != old:
 		case never && !d.inParts():
@@ -139,7 +139,7 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 		case d.wanted(set, p.Identifier) && !((old || never) && d.failed(set, p.Identifier)):
 		case d.pending(p.Identifier):
 			n.Set = Unfinished
-		case never && d.has(p.Identifier): // it goes with that
+		case never && a.State == InstallFailed && d.has(p.Identifier): // it goes with that
 		case old && !never && !d.ends(set, p) && !d.came(a.Profile):
 			if n.Set == set.Version {
 				n.Set = Leftover
@@ -155,7 +155,7 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 			if a.State.Partial() {
 				leaves = Clearing
 			}
-			if never {
+			if a.State == InstallFailed {
 				a.Tries = 0 // those were to install it
 			}
 			d.put(a.Profile, leaves, a.Tries)

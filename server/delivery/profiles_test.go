@@ -2,8 +2,10 @@ package delivery_test
 
 import (
 	"testing"
+	"time"
 
 	"rollcall/protocol"
+	"rollcall/server/authority"
 	"rollcall/server/delivery"
 )
 
@@ -230,6 +232,56 @@ func TestWIN038Remains(t *testing.T) {
 		p.report(protocol.Acknowledged)
 		p.gotNothing()
 		equal(t, "profiles", p.profiles(), "mail3 installed")
+	})
+	t.Run("the authority before's is no profile that stays for seven days (AUTH-27)", func(t *testing.T) {
+		p := settled(t)
+		p.s.Platform = protocol.Windows
+		want(p.w, 12, wifi1, mail, restrictions)
+		p.ask()
+		p.report(protocol.Failed)
+		p.w.Tenant = authority.Tenant{Authority: protocol.SCCM, Epoch: 2, ChangedAt: p.now}
+		p.w.Profiles = append(p.w.Profiles, delivery.Profile{Name: "new", Family: protocol.WiFi, Authority: protocol.SCCM, Identifier: "org.new"})
+		p.w.Sets = append(p.w.Sets, delivery.Set{Version: 99, Profiles: []protocol.Profile{protocol.Profile(len(p.w.Profiles) - 1)}})
+		p.w.Users[1].Sets[protocol.SCCM] = 2
+		for conversation, want := range []int{1, 1, 1, 0} {
+			removals := 0
+			for p.ask(); p.out.Reply.Kind == protocol.Work; {
+				status := protocol.Acknowledged
+				if c := p.out.Reply.Command; c.Kind == protocol.RemoveProfile {
+					handed(t, p, protocol.RemoveProfile, restrictions)
+					removals, status = removals+1, protocol.Failed
+				}
+				p.report(status)
+			}
+			if removals != want {
+				t.Errorf("conversation %d: %d removals, want %d: %s", conversation+1, removals, want, p.profiles())
+			}
+			p.now = p.now.Add(time.Hour)
+		}
+		equal(t, "profiles", p.profiles(), "wifi1 installed; mail3 installed; restrictions4 remove failed; new5 installed")
+	})
+	t.Run("its removal fails, and so does its next version", func(t *testing.T) {
+		p := settled(t)
+		p.s.Platform = protocol.Windows
+		want(p.w, 12, mail)
+		p.drain()
+		want(p.w, 13, wifi1, mail)
+		p.ask()
+		p.report(protocol.Failed)
+		want(p.w, 14, mail)
+		p.ask()
+		handed(t, p, protocol.RemoveProfile, wifi1)
+		p.report(protocol.Failed)
+		want(p.w, 15, wifi2, mail)
+		p.ask()
+		handed(t, p, protocol.InstallProfile, wifi2)
+		p.report(protocol.Failed)
+		p.ask()
+		handed(t, p, protocol.RemoveProfile, wifi1) // there is some of it, and nothing takes its place
+		p.report(protocol.Acknowledged)
+		p.gotNothing()
+		p.ask()
+		handed(t, p, protocol.InstallProfile, wifi2)
 	})
 	t.Run("unassigned on its way", func(t *testing.T) {
 		p := settled(t)
