@@ -281,6 +281,7 @@ func tellService(m *systemdMachine) {
 		"unshare -m sh -c 'mount -t tmpfs -o size=4k full " + units + "; yes >" + units + "/full; rollcall agent install; ls " + units + "' 2>&1 | tr '\n' ' '; false": "no space left on device: see what --print shows, and put it where this system has its units full",
 		"unshare -m sh -c 'mount -t tmpfs no /run; rollcall agent install'":                                                                                            "systemctl daemon-reload: exit status 1",
 		"ln -s /dev/null " + units + "/rollcall-agent.service; rollcall agent install; s=$?; rm " + units + "/rollcall-agent.service; exit $s":                         "is masked: systemctl unmask rollcall-agent.service",
+		"systemctl mask --runtime rollcall-agent; rollcall agent install; s=$?; systemctl unmask --runtime rollcall-agent; exit $s":                                    "is masked: systemctl unmask --runtime rollcall-agent.service",
 	} {
 		m.refuses(words, command)
 		if left := m.must("find /etc/systemd -name 'rollcall*'"); left != "" {

@@ -19,8 +19,9 @@ var ErrRights = errors.New("installing and removing a service is for root (sudo)
 const PackagedUnit = "/usr/lib/systemd/system/" + unitName
 
 const (
-	ownUnit  = "/etc/systemd/system/" + unitName
-	unitName = Name + ".service"
+	ownUnit     = "/etc/systemd/system/" + unitName
+	runtimeUnit = "/run/systemd/system/" + unitName // until the machine starts anew: ours are not there, but may be masked there
+	unitName    = Name + ".service"
 )
 
 // isThere tells whether there is a file; on other systems there is none by the name of a unit.
@@ -74,8 +75,10 @@ func (s *Service) Install(start bool) (name string, err error) {
 	}
 	_, no := m.Status()
 	there := isThere(PackagedUnit)
-	if to, _ := os.Readlink(ownUnit); to == os.DevNull {
-		return "", fmt.Errorf("the service %s is masked: systemctl unmask %s lets it be installed", Name, unitName)
+	for _, mask := range [...][2]string{{ownUnit, ""}, {runtimeUnit, "--runtime "}} {
+		if to, _ := os.Readlink(mask[0]); to == os.DevNull {
+			return "", fmt.Errorf("the service %s is masked: systemctl unmask %s%s lets it be installed", Name, mask[1], unitName)
+		}
 	}
 	if isThere(ownUnit) || !there && no == nil {
 		return "", fmt.Errorf("the service %s is installed already: rollcall agent uninstall takes it away", Name)
