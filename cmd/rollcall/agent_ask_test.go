@@ -75,6 +75,7 @@ func TestAgentSaysWhyItCouldNot(t *testing.T) {
 	go func() { ended <- h.Run(ctx, wakes) }()
 	wakes <- ""
 	m.s.Close()
+	released(t, m.s.Addr) // until then somebody answers
 	if err := host.Ask(t.Context(), m.dir, host.RequestCheckIn); err == nil || !strings.Contains(err.Error(), "nobody answers at") {
 		t.Errorf("%v", err)
 	}

@@ -101,6 +101,7 @@ func TestAgentDoctor(t *testing.T) {
 	}
 
 	m.s.Close()
+	released(t, m.s.Addr) // until then somebody answers
 	h = m.open()
 	if err := h.CheckIn(t.Context()); err == nil {
 		t.Error("a check-in without a server")

@@ -27,6 +27,8 @@ func startTestServer(t *testing.T, cfg serveConfig) *runningServer {
 	var err error
 	if cfg.Listen == "" {
 		cfg.Listen, err = freeAddress()
+	} else {
+		released(t, cfg.Listen)
 	}
 	var s *runningServer
 	if err == nil {

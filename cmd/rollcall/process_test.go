@@ -35,17 +35,38 @@ var (
 
 // freeAddress is an address on loopback that nobody listens on. Its port is under those that systems give out by themselves (from
 // 32768 or 49152 on): another test's listener or connection would sometimes get it before it is used, or between two uses. No two tests get the same.
-// Meanwhile no process is started: it would have a copy of the listener until it has begun.
 func freeAddress() (string, error) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
 	for {
 		address := fmt.Sprintf("127.0.0.1:%d", 10_000+(firstPort+lastPort.Add(1))%20_000)
-		l, err := net.Listen("tcp", address)
-		if err == nil {
-			return address, l.Close()
+		if free, err := isFree(address); free {
+			return address, err
 		}
 	}
+}
+
+// released waits until an address can be had again that a listener of this process had, which is closed: a process that was started
+// meanwhile has a copy of it until it has begun, and nobody can tell when that is.
+func released(t testing.TB, address string) {
+	t.Helper()
+	for {
+		if free, err := isFree(address); err != nil {
+			t.Fatal(err)
+		} else if free {
+			return
+		}
+		time.Sleep(lookAgain)
+	}
+}
+
+// isFree tells whether an address can be listened on. Meanwhile no process is started, which would have a copy of this listener.
+func isFree(address string) (bool, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return false, nil
+	}
+	return true, l.Close()
 }
 
 // fields splits a command line at its spaces, but for those in the name of a folder.
