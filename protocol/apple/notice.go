@@ -1,7 +1,6 @@
 package apple
 
 import (
-	"encoding/base64"
 	"fmt"
 	"strconv"
 	"strings"
@@ -34,12 +33,8 @@ func NoticeWords(n protocol.Notice) string {
 // maxNoticeKept bounds how long a notice may have old profiles kept: a century.
 const maxNoticeKept = 100 * 365 * 24 * 60 * 60
 
-const noticeSignature = ", sig=:"
-
 // NoticeValue returns the value of [NoticeHeader].
-func NoticeValue(words string, signature []byte) string {
-	return words + noticeSignature + base64.StdEncoding.EncodeToString(signature) + ":"
-}
+func NoticeValue(words string, signature []byte) string { return signedValue(words, signature) }
 
 // DecodeNotice reads the value of [NoticeHeader] and does not verify it: words are what signature is about. Only what
 // NoticeValue writes of [NoticeWords] is taken, so that a notice has one form. The error wraps [protocol.ErrMalformed].
@@ -47,22 +42,15 @@ func DecodeNotice(value string) (n protocol.Notice, words string, signature []by
 	wrong := func(what string) (protocol.Notice, string, []byte, error) {
 		return protocol.Notice{}, "", nil, fmt.Errorf("%s: %s: %w", NoticeHeader, what, protocol.ErrMalformed)
 	}
-	if len(value) > maxNotice {
-		return wrong("too long")
-	}
-	words, sig, _ := strings.Cut(value, noticeSignature)
-	sig, ok := strings.CutSuffix(sig, ":")
-	if !ok {
-		return wrong("no signature")
-	}
-	if signature, err = oneForm(sig); err != nil {
-		return wrong("signature")
+	words, signature, what := cutSigned(value, maxNotice)
+	if what != "" {
+		return wrong(what)
 	}
 	rest := words
 	next := func(before, after string) (field string) {
-		rest, ok = strings.CutPrefix(rest, before)
-		if ok {
-			field, rest, ok = strings.Cut(rest, after)
+		var ok bool
+		if rest, ok = strings.CutPrefix(rest, before); ok {
+			field, rest, _ = strings.Cut(rest, after)
 		}
 		return field
 	}
@@ -85,12 +73,4 @@ func DecodeNotice(value string) (n protocol.Notice, words string, signature []by
 		return wrong("not in its one form")
 	}
 	return n, words, signature, nil
-}
-
-// oneForm decodes base64 of one form: without the line ends that a decoder passes over (RFC 4648, section 3.1).
-func oneForm(text string) ([]byte, error) {
-	if i := strings.IndexAny(text, "\r\n"); i >= 0 {
-		return nil, base64.CorruptInputError(i)
-	}
-	return base64.StdEncoding.Strict().DecodeString(text)
 }

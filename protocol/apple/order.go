@@ -31,7 +31,7 @@ func OrderWords(o *Order) string {
 }
 
 // OrderValue returns the value of [OrderHeader].
-func OrderValue(words string, signature []byte) string { return NoticeValue(words, signature) }
+func OrderValue(words string, signature []byte) string { return signedValue(words, signature) }
 
 // DecodeOrder reads the value of [OrderHeader] and does not verify it: words are what signature is about. Only what OrderValue writes
 // of [OrderWords] is taken, so that an order has one form. The error wraps [protocol.ErrMalformed].
@@ -39,16 +39,9 @@ func DecodeOrder(value string) (o Order, words string, signature []byte, err err
 	wrong := func(what string) (Order, string, []byte, error) {
 		return Order{}, "", nil, fmt.Errorf("%s: %s: %w", OrderHeader, what, protocol.ErrMalformed)
 	}
-	if len(value) > maxOrder {
-		return wrong("too long")
-	}
-	words, sig, _ := strings.Cut(value, noticeSignature)
-	sig, ok := strings.CutSuffix(sig, ":")
-	if !ok {
-		return wrong("no signature")
-	}
-	if signature, err = oneForm(sig); err != nil {
-		return wrong("signature")
+	words, signature, what := cutSigned(value, maxOrder)
+	if what != "" {
+		return wrong(what)
 	}
 	device, rest, _ := strings.Cut(strings.TrimPrefix(words, `unenrol="`), `", certificate=:`)
 	certificate, rest, _ := strings.Cut(rest, `:, at="`)
