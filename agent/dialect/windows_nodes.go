@@ -27,49 +27,30 @@ func (d *Windows) node(name string) string {
 	return pathProvider + windows.EscapeNode(d.provider()) + "/" + name
 }
 
-// computed is what a node is that no server writes. False: there is nothing of the kind.
-func (d *Windows) computed(path string) (leaf, bool) {
-	chr := func(s string) (leaf, bool) { return leaf{path, windows.FormatChr, s}, true }
-	number := func(n int64) (leaf, bool) { return leaf{path, windows.FormatInt, strconv.FormatInt(n, 10)}, true }
-	m := d.model
-	if rest, ok := strings.CutPrefix(path, "Device/DMClient/Provider/"); ok {
-		_, name, _ := strings.Cut(rest, "/")
-		switch name {
-		case "EnrollmentType":
-			return chr(map[windows.Store]string{windows.StoreUser: windows.EnrollmentFull, windows.StoreSystem: windows.EnrollmentDevice}[d.account.Value().store])
-		case "AADDeviceID":
-			if id := d.own()[ownDirectory]; id != "" {
-				return chr(id)
-			}
-			return leaf{}, false
-		case "CertRenewTimeStamp":
-			if d.renewed == 0 {
-				return leaf{}, false
-			}
-			return chr(d.renewed.Time().Format(time.RFC3339))
-		case "Push/ChannelURI":
-			if d.channel == "" {
-				return leaf{path, windows.FormatNull, ""}, true
-			}
-			return chr(d.channel)
-		case "Push/Status":
-			return number(int64(d.pushStatus()))
-		}
+// chr is the node at path whose value is a text.
+func chr(path, value string) (leaf, bool) { return leaf{path, windows.FormatChr, value}, true }
+
+// integer is the node at path whose value is a number.
+func integer(path string, n int64) (leaf, bool) {
+	return leaf{path, windows.FormatInt, strconv.FormatInt(n, 10)}, true
+}
+
+// moment is the node at path that says when something was; one that never was is not there.
+func moment(path string, at protocol.Time) (leaf, bool) {
+	if at == 0 {
 		return leaf{}, false
 	}
-	if rest, ok := strings.CutPrefix(path, pathRenew); ok {
-		switch rest {
-		case "Status":
-			return number(int64(d.renewal.status))
-		case "ErrorCode":
-			return number(int64(d.renewal.code))
-		case "LastRenewalAttemptTime":
-			if d.renewal.tried == 0 {
-				return leaf{}, false
-			}
-			return chr(d.renewal.tried.Time().Format(time.RFC3339))
-		}
-		return leaf{}, false
+	return chr(path, at.Time().Format(time.RFC3339))
+}
+
+// computed is what a node is that no server writes. False: there is nothing of the kind.
+func (d *Windows) computed(path string) (leaf, bool) {
+	if rest, ok := strings.CutPrefix(path, pathProvider); ok {
+		_, name, _ := strings.Cut(rest, "/")
+		return d.ofAccount(path, name)
+	}
+	if name, ok := strings.CutPrefix(path, pathRenew); ok {
+		return d.ofRenewal(path, name)
 	}
 	if rest, ok := strings.CutPrefix(path, pathMine); ok {
 		store, rest, _ := strings.Cut(rest, "/")
@@ -100,7 +81,50 @@ func (d *Windows) computed(path string) (leaf, bool) {
 	if cache, ok := strings.CutSuffix(path, "/ChangedNodes"); ok && strings.HasPrefix(path, pathCache) && strings.Count(path, "/") == 3 {
 		return leaf{path, windows.FormatChr, d.changed(cache)}, d.tree.has(cache)
 	}
-	w := d.Who()
+	if path == pathBridge && d.comanaged != 0 { // WIN-069
+		return chr(path, strconv.FormatUint(uint64(d.comanaged), 10))
+	}
+	return d.fact(path)
+}
+
+// ofAccount is a setting of the management account that the device writes itself.
+func (d *Windows) ofAccount(path, name string) (leaf, bool) {
+	switch name {
+	case "EnrollmentType":
+		return chr(path, map[windows.Store]string{windows.StoreUser: windows.EnrollmentFull, windows.StoreSystem: windows.EnrollmentDevice}[d.account.Value().store])
+	case "AADDeviceID":
+		if id := d.own()[ownDirectory]; id != "" {
+			return chr(path, id)
+		}
+	case "CertRenewTimeStamp":
+		return moment(path, d.renewed)
+	case "Push/ChannelURI":
+		if d.channel == "" {
+			return leaf{path, windows.FormatNull, ""}, true
+		}
+		return chr(path, d.channel)
+	case "Push/Status":
+		return integer(path, int64(d.pushStatus()))
+	}
+	return leaf{}, false
+}
+
+// ofRenewal is what became of the latest renewal of the identity.
+func (d *Windows) ofRenewal(path, name string) (leaf, bool) {
+	switch name {
+	case "Status":
+		return integer(path, int64(d.renewal.status))
+	case "ErrorCode":
+		return integer(path, int64(d.renewal.code))
+	case "LastRenewalAttemptTime":
+		return moment(path, d.renewal.tried)
+	}
+	return leaf{}, false
+}
+
+// fact is what a machine is: a real one says it where a simulated one makes it up.
+func (d *Windows) fact(path string) (leaf, bool) {
+	m, w := d.model, d.Who()
 	if m.Tell != nil && madeUp[path] {
 		value, ok := m.Tell(path)
 		format := windows.FormatChr
@@ -111,62 +135,58 @@ func (d *Windows) computed(path string) (leaf, bool) {
 	}
 	switch path {
 	case "DevInfo/DevId":
-		return chr(w.DeviceID)
+		return chr(path, w.DeviceID)
 	case "DevInfo/Man", "DevDetail/OEM":
-		return chr(m.Manufacturer)
+		return chr(path, m.Manufacturer)
 	case "DevInfo/Mod":
-		return chr(m.Name)
+		return chr(path, m.Name)
 	case "DevInfo/DmV":
-		return chr("1.3")
+		return chr(path, "1.3")
 	case "DevInfo/Lang":
-		return chr(m.language())
+		return chr(path, m.language())
 	case "DevDetail/DevTyp":
-		return chr("Desktop")
+		return chr(path, "Desktop")
 	case "DevDetail/FwV", "DevDetail/HwV":
-		return chr(m.Firmware)
+		return chr(path, m.Firmware)
 	case "DevDetail/SwV":
-		return chr(m.OSVersion)
+		return chr(path, m.OSVersion)
 	case "DevDetail/LrgObj":
 		return leaf{path, windows.FormatBool, "true"}, true
 	case "DevDetail/Ext/Microsoft/DeviceName", "DevDetail/Ext/Microsoft/DNSComputerName":
-		return chr(w.Name)
+		return chr(path, w.Name)
 	case "DevDetail/Ext/Microsoft/OSPlatform":
-		return chr("Windows 10")
+		return chr(path, "Windows 10")
 	case "DevDetail/Ext/Microsoft/ProcessorArchitecture":
 		if m.ARM {
-			return number(12)
+			return integer(path, 12)
 		}
-		return number(9)
+		return integer(path, 9)
 	case "DevDetail/Ext/Microsoft/LocalTime":
-		return chr(d.now.Time().Format(time.RFC3339))
+		return chr(path, d.now.Time().Format(time.RFC3339))
 	case "DevDetail/Ext/Microsoft/TotalStorage":
-		return number(m.Storage)
+		return integer(path, m.Storage)
 	case "DevDetail/Ext/Microsoft/FreeStorage":
-		return number(m.Storage / 2)
+		return integer(path, m.Storage/2)
 	case "DevDetail/Ext/Microsoft/TotalRAM":
-		return number(m.Memory)
+		return integer(path, m.Memory)
 	case "DevDetail/Ext/Microsoft/SMBIOSSerialNumber":
-		return chr(w.Serial)
+		return chr(path, w.Serial)
 	case "DevDetail/Ext/WLANMACAddress":
-		return chr(strings.ReplaceAll(w.MAC, "-", ""))
+		return chr(path, strings.ReplaceAll(w.MAC, "-", ""))
 	case "DevDetail/Ext/DeviceHardwareData", "Device/DMClient/HWDevID":
-		return chr(w.HWDevID)
+		return chr(path, w.HWDevID)
 	case "Device/DeviceStatus/SecureBootState", "Device/DeviceStatus/Compliance/EncryptionCompliance":
-		return number(1)
+		return integer(path, 1)
 	case "Device/DeviceStatus/Antivirus/Status", "Device/DeviceStatus/Firewall/Status":
-		return number(0)
+		return integer(path, 0)
 	case "Device/DeviceStatus/OS/Edition":
-		return chr(strconv.FormatUint(uint64(m.Edition), 10))
+		return chr(path, strconv.FormatUint(uint64(m.Edition), 10))
 	case "Device/DeviceStatus/TPM/SpecificationVersion":
-		return chr("2.0")
+		return chr(path, "2.0")
 	case "Device/DeviceStatus/DomainName":
-		return chr("")
+		return chr(path, "")
 	case "Device/DeviceManageability/Capabilities/CSPVersions":
-		return chr(cspVersions)
-	case pathBridge: // WIN-069
-		if d.comanaged != 0 {
-			return chr(strconv.FormatUint(uint64(d.comanaged), 10))
-		}
+		return chr(path, cspVersions)
 	}
 	return leaf{}, false
 }
