@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"rollcall/fleet/plan"
 	"rollcall/fleet/target"
@@ -22,81 +25,11 @@ import (
 )
 
 func authoritySettingsCommand(c *client) *cobra.Command {
-	var cleanUp, limit, validity, lag, old, records, grace, counted int
-	var cadence, reach, lifetime, window, retry time.Duration
-	var warnings []int
-	var attempts []string
-	var units string
-	var onCoexistence, deviceLicences, unlicensed, userless bool
-	var version, gate, pilots string
-	var gapPlatforms []string
-	var blast int
-	workloads := map[string]string{}
+	var f settingsFlags
 	cmd := &cobra.Command{
 		Use: "settings", Short: "Show the tenant's settings, or change those that are given", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			var s target.Settings
-			given := false
-			for name, set := range map[string]func(){
-				"clean-up-days": func() { s.CleanUpDays = &cleanUp }, "intune-units": func() {
-					n, bad := unitsNamed(units)
-					if s.Units = &n; bad != nil && err == nil {
-						err = bad
-					}
-				}, "device-limit": func() { s.DeviceLimit = &limit },
-				"compliance-days": func() { s.ValidityDays = &validity }, "console-lag-days": func() { s.LagDays = &lag },
-				"old-profile-days": func() { s.OldProfileDays = &old }, "record-days": func() { s.RecordDays = &records },
-				"push-grace-days":     func() { s.PushGraceDays = &grace },
-				"push-warning-days":   func() { s.PushWarningDays = append([]int{}, warnings...) }, // empty is the default
-				"device-contact-days": func() { s.CountedDays = &counted },
-				"cadence":             func() { s.Cadence = new(target.SecondsOf(cadence)) },
-				"reach":               func() { s.Reach = new(target.SecondsOf(reach)) },
-				"identity-lifetime":   func() { s.Lifetime = new(target.SecondsOf(lifetime)) },
-				"renewal-window":      func() { s.Window = new(target.SecondsOf(window)) },
-				"renewal-retry":       func() { s.Renew = new(target.SecondsOf(retry)) },
-				"accept-userless":     func() { s.AcceptUserless = &userless },
-				"attempts": func() {
-					s.Attempts = make([]target.Seconds, len(attempts))
-					for i, text := range attempts {
-						d, bad := plan.ParseDuration(text)
-						if s.Attempts[i] = target.SecondsOf(d); bad != nil && err == nil {
-							err = fmt.Errorf("--attempts: %w", bad)
-						}
-					}
-					if len(attempts) != 3 && err == nil {
-						err = fmt.Errorf("--attempts: want three, as in 15m,1h,4h")
-					}
-				},
-				"gap-on-coexistence": func() { s.GapOnCoexistence = &onCoexistence },
-				"device-licences":    func() { s.DeviceLicences = &deviceLicences }, "unlicensed-admins": func() { s.UnlicensedAdmins = &unlicensed }, "licence-gate": func() {
-					s.LicenceGate = &gate
-					if bad := new(delivery.LicenceGate).UnmarshalText([]byte(gate)); bad != nil && err == nil {
-						err = fmt.Errorf("--licence-gate: %w", bad)
-					}
-				},
-				"gap-platforms": func() {
-					s.GapPlatforms = make([]protocol.Platform, len(gapPlatforms))
-					for i, name := range gapPlatforms {
-						if bad := s.GapPlatforms[i].UnmarshalText([]byte(name)); bad != nil && err == nil {
-							err = fmt.Errorf("--gap-platforms: %w", bad)
-						}
-					}
-				},
-				"pilot-group": func() { s.PilotGroup = &pilots }, "blast-limit": func() { s.Blast = &blast },
-				"workload": func() {
-					for _, name := range slices.Sorted(maps.Keys(workloads)) {
-						if bad := checkWorkload(name, workloads[name]); bad != nil && err == nil {
-							err = bad
-						}
-						s.Workloads = append(s.Workloads, target.Workload{Workload: name, Decider: workloads[name]})
-					}
-				},
-			} {
-				if cmd.Flags().Changed(name) {
-					given = true
-					set()
-				}
-			}
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, given, err := f.read(cmd.Flags())
 			if err != nil {
 				return err
 			}
@@ -106,14 +39,7 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 			}
 			owned := s.Units
 			if given {
-				if s.Version = version; version == "" {
-					present, err := t.Settings(cmd.Context())
-					if err != nil {
-						return err
-					}
-					s.Version = present.Version
-				}
-				if err := t.SetSettings(cmd.Context(), s); err != nil {
+				if err := changeSettings(cmd.Context(), t, s); err != nil {
 					return err
 				}
 			}
@@ -128,34 +54,151 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 			return show(cmd, s, func(w io.Writer) { printSettings(w, &s) })
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&version, "version", "", "`VERSION` of the settings as they were shown: change nothing if they have changed since (HST-070)")
-	flags.IntVar(&cleanUp, "clean-up-days", 0, "delete records of devices that are silent for so many days, 30 to 270; 0: none (AUTH-48)")
-	flags.StringVar(&units, "intune-units", "", "`NUMBER` of licences owned that entitle Intune, or unknown (AUTH-09)")
-	flags.BoolVar(&deviceLicences, "device-licences", false, "there are device licences for userless devices (AUTH-47)")
-	flags.BoolVar(&unlicensed, "unlicensed-admins", false, "an administrator need hold no licence that entitles Intune (AUTH-08)")
-	flags.StringVar(&gate, "licence-gate", "", "whether enrolment asks for the user's licence: where-known, always or never (AUTH-47)")
-	flags.StringToStringVar(&workloads, "workload", nil, "who decides a workload of co-managed PCs, as in compliance=pilot: configmgr, pilot or intune (AUTH-51)")
-	flags.StringVar(&pilots, "pilot-group", "", "group of the users whose PCs are in the pilot (AUTH-51)")
-	flags.IntVar(&blast, "blast-limit", 0, "devices that wipes, deletions and changes may touch in an hour; 0: 1000; -1: any number (HST-071)")
-	flags.IntVar(&limit, "device-limit", 0, "devices a user may have, 1 to 15; 0: 15 (AUTH-47)")
-	flags.StringSliceVar(&attempts, "attempts", nil, "when a device that does not answer a change is woken again, after the first time: three, as in 15m,1h,4h, which is the default (AUTH-20)")
-	flags.IntVar(&lag, "console-lag-days", 0, "days for which the console's compliance figures may lag behind a change; 0: 7 (AUTH-29)")
-	flags.IntVar(&validity, "compliance-days", 0, "days for which a report of compliance is valid, 1 to 120; 0: 30 (AUTH-49)")
-	flags.IntVar(&old, "old-profile-days", 0, "days for which the former authority's profiles stay after a future change, 1 to 90; 0: 7 (AUTH-27)")
-	flags.IntVar(&records, "record-days", 0, "days by which records outlive their identity certificates, 1 to 3650; 0: 180 (AUTH-43)")
-	flags.IntVar(&grace, "push-grace-days", 0, "days for which a push certificate that has ended can be renewed, 1 to 365; 0: 30 (AUTH-33)")
-	flags.IntSliceVar(&warnings, "push-warning-days", nil, "days before the end of a push certificate at which to warn of it, the most first, as in 30,14,7,1, which is the default (AUTH-33)")
-	flags.IntVar(&counted, "device-contact-days", 0, "days after its latest contact for which a device counts against its user's limit, 1 to 365; 0: 90 (AUTH-47)")
-	durationVar(flags, &cadence, "cadence", 0, "time between two scheduled wake-ups of an Apple device, 1h to 24h; 0s: 8h; other devices poll by themselves (AUTH-21)")
-	durationVar(flags, &reach, "reach", 0, "time after which a wipe or retire is repeated if its device has not heard of it, 1m to 1h; 0s: 15m (AUTH-53)")
-	durationVar(flags, &lifetime, "identity-lifetime", 0, "validity of identities that are issued from now on, 1h to 3650d; 0s: 365d (AUTH-40)")
-	durationVar(flags, &window, "renewal-window", 0, "time before its end in which an identity is renewed, up to 365d; 0s: 42d (AUTH-41)")
-	durationVar(flags, &retry, "renewal-retry", 0, "time between two tries to renew, up to 90d; 0s: 7d (AUTH-41)")
-	flags.BoolVar(&userless, "accept-userless", false, "userless devices may enrol under office365 alone (AUTH-19)")
-	flags.BoolVar(&onCoexistence, "gap-on-coexistence", true, "adding Intune needs a renewed push certificate (AUTH-30)")
-	flags.StringSliceVar(&gapPlatforms, "gap-platforms", nil, "platforms that wait for it: some of ios, ipados and macos (AUTH-30)")
+	f.declare(cmd.Flags())
 	return cmd
+}
+
+// changeSettings changes what s has of the tenant's settings: those of its version, or where it has none those of this moment (HST-070).
+func changeSettings(ctx context.Context, t *target.Rollcall, s target.Settings) error {
+	if s.Version == "" {
+		present, err := t.Settings(ctx)
+		if err != nil {
+			return err
+		}
+		s.Version = present.Version
+	}
+	return t.SetSettings(ctx, s)
+}
+
+// settingsFlags are the settings as they are given on a command line.
+type settingsFlags struct {
+	cleanUp, limit, validity, lag, old, records, grace, counted, blast int
+
+	cadence, reach, lifetime, window, retry             time.Duration
+	onCoexistence, deviceLicences, unlicensed, userless bool
+	version, units, gate, pilots                        string
+
+	attempts, gapPlatforms []string
+	warnings               []int
+	workloads              map[string]string
+}
+
+func (f *settingsFlags) declare(flags *pflag.FlagSet) {
+	flags.StringVar(&f.version, "version", "", "`VERSION` of the settings as they were shown: change nothing if they have changed since (HST-070)")
+	flags.IntVar(&f.cleanUp, "clean-up-days", 0, "delete records of devices that are silent for so many days, 30 to 270; 0: none (AUTH-48)")
+	flags.StringVar(&f.units, "intune-units", "", "`NUMBER` of licences owned that entitle Intune, or unknown (AUTH-09)")
+	flags.BoolVar(&f.deviceLicences, "device-licences", false, "there are device licences for userless devices (AUTH-47)")
+	flags.BoolVar(&f.unlicensed, "unlicensed-admins", false, "an administrator need hold no licence that entitles Intune (AUTH-08)")
+	flags.StringVar(&f.gate, "licence-gate", "", "whether enrolment asks for the user's licence: where-known, always or never (AUTH-47)")
+	flags.StringToStringVar(&f.workloads, "workload", nil, "who decides a workload of co-managed PCs, as in compliance=pilot: configmgr, pilot or intune (AUTH-51)")
+	flags.StringVar(&f.pilots, "pilot-group", "", "group of the users whose PCs are in the pilot (AUTH-51)")
+	flags.IntVar(&f.blast, "blast-limit", 0, "devices that wipes, deletions and changes may touch in an hour; 0: 1000; -1: any number (HST-071)")
+	flags.IntVar(&f.limit, "device-limit", 0, "devices a user may have, 1 to 15; 0: 15 (AUTH-47)")
+	flags.StringSliceVar(&f.attempts, "attempts", nil, "when a device that does not answer a change is woken again, after the first time: three, as in 15m,1h,4h, which is the default (AUTH-20)")
+	flags.IntVar(&f.lag, "console-lag-days", 0, "days for which the console's compliance figures may lag behind a change; 0: 7 (AUTH-29)")
+	flags.IntVar(&f.validity, "compliance-days", 0, "days for which a report of compliance is valid, 1 to 120; 0: 30 (AUTH-49)")
+	flags.IntVar(&f.old, "old-profile-days", 0, "days for which the former authority's profiles stay after a future change, 1 to 90; 0: 7 (AUTH-27)")
+	flags.IntVar(&f.records, "record-days", 0, "days by which records outlive their identity certificates, 1 to 3650; 0: 180 (AUTH-43)")
+	flags.IntVar(&f.grace, "push-grace-days", 0, "days for which a push certificate that has ended can be renewed, 1 to 365; 0: 30 (AUTH-33)")
+	flags.IntSliceVar(&f.warnings, "push-warning-days", nil, "days before the end of a push certificate at which to warn of it, the most first, as in 30,14,7,1, which is the default (AUTH-33)")
+	flags.IntVar(&f.counted, "device-contact-days", 0, "days after its latest contact for which a device counts against its user's limit, 1 to 365; 0: 90 (AUTH-47)")
+	durationVar(flags, &f.cadence, "cadence", 0, "time between two scheduled wake-ups of an Apple device, 1h to 24h; 0s: 8h; other devices poll by themselves (AUTH-21)")
+	durationVar(flags, &f.reach, "reach", 0, "time after which a wipe or retire is repeated if its device has not heard of it, 1m to 1h; 0s: 15m (AUTH-53)")
+	durationVar(flags, &f.lifetime, "identity-lifetime", 0, "validity of identities that are issued from now on, 1h to 3650d; 0s: 365d (AUTH-40)")
+	durationVar(flags, &f.window, "renewal-window", 0, "time before its end in which an identity is renewed, up to 365d; 0s: 42d (AUTH-41)")
+	durationVar(flags, &f.retry, "renewal-retry", 0, "time between two tries to renew, up to 90d; 0s: 7d (AUTH-41)")
+	flags.BoolVar(&f.userless, "accept-userless", false, "userless devices may enrol under office365 alone (AUTH-19)")
+	flags.BoolVar(&f.onCoexistence, "gap-on-coexistence", true, "adding Intune needs a renewed push certificate (AUTH-30)")
+	flags.StringSliceVar(&f.gapPlatforms, "gap-platforms", nil, "platforms that wait for it: some of ios, ipados and macos (AUTH-30)")
+}
+
+// read returns the settings that are given, and whether there are any beside the version. The error names the flag whose word it is.
+func (f *settingsFlags) read(flags *pflag.FlagSet) (s target.Settings, given bool, err error) {
+	on := func(name string) bool {
+		changed := flags.Changed(name)
+		given = given || changed
+		return changed
+	}
+	s.Version = f.version
+	put(on("clean-up-days"), &s.CleanUpDays, f.cleanUp)
+	put(on("device-limit"), &s.DeviceLimit, f.limit)
+	put(on("compliance-days"), &s.ValidityDays, f.validity)
+	put(on("console-lag-days"), &s.LagDays, f.lag)
+	put(on("old-profile-days"), &s.OldProfileDays, f.old)
+	put(on("record-days"), &s.RecordDays, f.records)
+	put(on("push-grace-days"), &s.PushGraceDays, f.grace)
+	put(on("device-contact-days"), &s.CountedDays, f.counted)
+	put(on("blast-limit"), &s.Blast, f.blast)
+	put(on("cadence"), &s.Cadence, target.SecondsOf(f.cadence))
+	put(on("reach"), &s.Reach, target.SecondsOf(f.reach))
+	put(on("identity-lifetime"), &s.Lifetime, target.SecondsOf(f.lifetime))
+	put(on("renewal-window"), &s.Window, target.SecondsOf(f.window))
+	put(on("renewal-retry"), &s.Renew, target.SecondsOf(f.retry))
+	put(on("accept-userless"), &s.AcceptUserless, f.userless)
+	put(on("gap-on-coexistence"), &s.GapOnCoexistence, f.onCoexistence)
+	put(on("device-licences"), &s.DeviceLicences, f.deviceLicences)
+	put(on("unlicensed-admins"), &s.UnlicensedAdmins, f.unlicensed)
+	put(on("pilot-group"), &s.PilotGroup, f.pilots)
+	if on("push-warning-days") {
+		s.PushWarningDays = append([]int{}, f.warnings...) // empty is the default
+	}
+	if on("intune-units") {
+		n, err := unitsNamed(f.units)
+		if err != nil {
+			return s, given, err
+		}
+		s.Units = &n
+	}
+	if on("licence-gate") {
+		if err := new(delivery.LicenceGate).UnmarshalText([]byte(f.gate)); err != nil {
+			return s, given, fmt.Errorf("--licence-gate: %w", err)
+		}
+		s.LicenceGate = &f.gate
+	}
+	if on("attempts") {
+		if s.Attempts, err = attemptsNamed(f.attempts); err != nil {
+			return s, given, fmt.Errorf("--attempts: %w", err)
+		}
+	}
+	if on("gap-platforms") {
+		s.GapPlatforms = make([]protocol.Platform, len(f.gapPlatforms))
+		for i, name := range f.gapPlatforms {
+			if err := s.GapPlatforms[i].UnmarshalText([]byte(name)); err != nil {
+				return s, given, fmt.Errorf("--gap-platforms: %w", err)
+			}
+		}
+	}
+	if on("workload") {
+		for _, name := range slices.Sorted(maps.Keys(f.workloads)) {
+			if err := checkWorkload(name, f.workloads[name]); err != nil {
+				return s, given, err
+			}
+			s.Workloads = append(s.Workloads, target.Workload{Workload: name, Decider: f.workloads[name]})
+		}
+	}
+	return s, given, nil
+}
+
+// put sets what is given.
+func put[T any](given bool, to **T, value T) {
+	if given {
+		*to = &value
+	}
+}
+
+func attemptsNamed(texts []string) ([]target.Seconds, error) {
+	all := make([]target.Seconds, len(texts))
+	for i, text := range texts {
+		d, err := plan.ParseDuration(text)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = target.SecondsOf(d)
+	}
+	if len(all) != 3 {
+		return nil, errors.New("want three, as in 15m,1h,4h")
+	}
+	return all, nil
 }
 
 // unitsUnknown is what the server calls licence units that nobody says the number of.
