@@ -9,22 +9,29 @@ import (
 	"rollcall/protocol"
 )
 
-// Waves become licences at their moments among the other actions, and say in errors where in the file they are.
-func TestWaves(t *testing.T) {
+// withWaves is a plan in which Intune is added after a day, and then what actions say; these begin at line 8 of its file.
+func withWaves(t *testing.T, actions string) *Plan {
+	t.Helper()
 	p, err := Parse("waves.yaml", []byte(`
 until: 10d
 tenant: {authority: office365}
 population: {devices: 100, mix: {ios: 100}, groups: {pilot: 10}}
 timeline:
   - {at: 0s, enrol: {}}
-  - {at: 1d, authority: {set: coexistence}}
-  - {at: 2d, waves: {to: [pilot, 25% of basic, basic], every: 36h, over: 8h}}
-  - {at: 4d, ask_users_to_sync: all}
-  - {at: 9d, ask_users_to_sync: 10%}
-`))
+  - {at: 1d, authority: {set: coexistence}}`+actions))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p
+}
+
+// Waves become licences at their moments among the other actions, and say in errors where in the file they are.
+func TestWaves(t *testing.T) {
+	p := withWaves(t, `
+  - {at: 2d, waves: {to: [pilot, 25% of basic, basic], every: 36h, over: 8h}}
+  - {at: 4d, ask_users_to_sync: all}
+  - {at: 9d, ask_users_to_sync: 10%}
+`)
 	var got []string
 	for i := range p.Timeline {
 		a := &p.Timeline[i]
@@ -56,20 +63,11 @@ timeline:
 
 // Waves are a day apart where the plan does not say otherwise, and one at an action's very moment comes after it.
 func TestWavesAmongActions(t *testing.T) {
-	p, err := Parse("waves.yaml", []byte(`
-until: 10d
-tenant: {authority: office365}
-population: {devices: 100, mix: {ios: 100}, groups: {pilot: 10}}
-timeline:
-  - {at: 0s, enrol: {}}
-  - {at: 1d, authority: {set: coexistence}}
+	p := withWaves(t, `
   - {at: 2d, waves: {to: [pilot, basic]}}
   - {at: 3d, ask_users_to_sync: all}
   - {at: 4d, ask_users_to_sync: 10%}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
+`)
 	var got []string
 	for i := range p.Timeline {
 		got = append(got, p.Timeline[i].At.String()+" "+p.Path(i))

@@ -3,14 +3,21 @@ package rehearsal_test
 import (
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/protocol"
 )
+
+// agrees plays p over the wire, where nothing may differ from the rule, nor fewer or more devices of a platform be heard.
+func agrees(t *testing.T, p *plan.Plan, platform protocol.Platform, devices uint32) {
+	t.Helper()
+	out := played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
+	noDifferences(t, out)
+	if out.Wire.Parted > 0 || out.Wire.Devices[platform-1] != devices {
+		t.Errorf("%+v", out.Wire)
+	}
+}
 
 // A namesake of the new authority's takes the place of an old profile on the wire too, however long after the change it comes and
 // though it says the same: else the device would drop it with what is left of the authority before (AUTH-26, AUTH-27, WIN-070). What has
@@ -31,13 +38,7 @@ timeline:
   - {at: 3d, profiles: {assign: mail, group: all}}
   - {at: 3d, profiles: {assign: rules, group: all}}
 `)
-	out := played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
-	for _, d := range out.Wire.Differences {
-		t.Error(d.String())
-	}
-	if out.Wire.Parted > 0 {
-		t.Errorf("%+v", out.Wire)
-	}
+	agrees(t, p, protocol.Windows, 4)
 }
 
 // Who is turned away is so on the wire too, however it enrols, and the story is the same: some are over their user's limit, and whoever
@@ -56,12 +57,7 @@ timeline:
   - {at: 0s, enrol: {userless: {windows: 4}, co_managed: 2, over: 1h}}
 `)
 	rule, wire := played(t, rehearsal.Config{Plan: p}), played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
-	for _, d := range wire.Wire.Differences {
-		t.Error(d.String())
-	}
-	if diff := cmp.Diff(rule, wire, cmpopts.IgnoreFields(rehearsal.Played{}, "Plan", "Population", "Wire"), cmp.AllowUnexported(rehearsal.Life{})); diff != "" {
-		t.Errorf("by rule (-) and over the wire (+):\n%s", diff)
-	}
+	sameStory(t, rule, wire)
 	if count, devices, _, _ := finding(wire, "AUTH-47", "Devices that cannot enrol"); devices == 0 || devices > 18 || count == 0 {
 		t.Errorf("%d devices were turned away, %d times", devices, count)
 	}
@@ -101,13 +97,7 @@ timeline:
   - {at: 3d, profiles: {assign: rules, group: all}}
   - {at: 4d, profiles: {unassign: rules, group: all}}
 `)
-	out := played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
-	for _, d := range out.Wire.Differences {
-		t.Error(d.String())
-	}
-	if out.Wire.Parted > 0 || out.Wire.Devices[protocol.Android-1] != 4 {
-		t.Errorf("%+v", out.Wire)
-	}
+	agrees(t, p, protocol.Android, 4)
 }
 
 // A new profile that sets what an old one of the authority before has set takes it over on a PC, whatever it is called: that has no end of its own
@@ -127,13 +117,7 @@ timeline:
   - {at: 5d, profiles: {unassign: more, group: all}}
   - {at: 6d, profiles: {assign: more, group: all}}
 `)
-	out := played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
-	for _, d := range out.Wire.Differences {
-		t.Error(d.String())
-	}
-	if out.Wire.Parted > 0 || out.Wire.Devices[protocol.Windows-1] != 4 {
-		t.Errorf("%+v", out.Wire)
-	}
+	agrees(t, p, protocol.Windows, 4)
 }
 
 // A new profile that fails on a PC and is unassigned within the seven days leaves what an old one had set there as it was, by rule and over the wire
@@ -152,11 +136,5 @@ timeline:
   - {at: 3d, profiles: {assign: more, group: all}}
   - {at: 3d1h, profiles: {unassign: more, group: all}}
 `)
-	out := played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
-	for _, d := range out.Wire.Differences {
-		t.Error(d.String())
-	}
-	if out.Wire.Parted > 0 || out.Wire.Devices[protocol.Windows-1] != 12 {
-		t.Errorf("%+v", out.Wire)
-	}
+	agrees(t, p, protocol.Windows, 12)
 }

@@ -5,9 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"rollcall/fleet/plan"
 	"rollcall/fleet/rehearsal"
 	"rollcall/protocol"
@@ -62,12 +59,7 @@ faults:
   - {at: 4d, for: 1h, share: 30%%, server: busy}
 `, seed))
 			rule, wire := played(t, rehearsal.Config{Plan: p}), played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
-			for _, d := range wire.Wire.Differences {
-				t.Error(d.String())
-			}
-			if diff := cmp.Diff(rule, wire, cmpopts.IgnoreFields(rehearsal.Played{}, "Plan", "Population", "Wire"), cmp.AllowUnexported(rehearsal.Life{})); diff != "" {
-				t.Errorf("by rule (-) and over the wire (+):\n%s", diff)
-			}
+			sameStory(t, rule, wire)
 			for _, platform := range protocol.Platforms {
 				if wire.Wire.Devices[platform-1] == 0 {
 					t.Errorf("no %s has spoken", platform)
@@ -96,9 +88,7 @@ timeline:
 faults: [{at: 0s, for: 30s, share: 50%, `+fault+`}]
 `)
 			rule, wire := played(t, rehearsal.Config{Plan: p}), played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
-			for _, d := range wire.Wire.Differences {
-				t.Error(d.String())
-			}
+			noDifferences(t, wire)
 			if rule.LogSHA256 != wire.LogSHA256 || wire.Wire.Parted > 0 {
 				t.Errorf("the story is another, or %d parted", wire.Wire.Parted)
 			}
@@ -122,9 +112,7 @@ profiles:
 	}
 	p := parsed(t, text+timeline)
 	rule, wire := played(t, rehearsal.Config{Plan: p}), played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
-	for _, d := range wire.Wire.Differences {
-		t.Error(d.String())
-	}
+	noDifferences(t, wire)
 	if rule.LogSHA256 != wire.LogSHA256 || wire.Wire.Parted > 0 {
 		t.Errorf("the story is another, or %d parted", wire.Wire.Parted)
 	}

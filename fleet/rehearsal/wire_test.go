@@ -34,12 +34,7 @@ func TestWire(t *testing.T) {
 			p := ready(t, name, n)
 			rule := played(t, rehearsal.Config{Plan: p, Partition: 8})
 			wire := played(t, rehearsal.Config{Plan: p, Partition: 8, Workers: 2, Wire: plan.Whole})
-			for _, d := range wire.Wire.Differences {
-				t.Error(d.String())
-			}
-			if diff := cmp.Diff(rule, wire, cmpopts.IgnoreFields(rehearsal.Played{}, "Plan", "Population", "Wire"), cmp.AllowUnexported(rehearsal.Life{})); diff != "" {
-				t.Errorf("by rule (-) and over the wire (+):\n%s", diff)
-			}
+			sameStory(t, rule, wire)
 			for _, step := range []dialect.Step{dialect.Identify, dialect.Authenticate, dialect.TokenUpdate, dialect.Idle, dialect.Report} {
 				if wire.Wire.Messages[step] == 0 {
 					t.Errorf("nobody said %s: %v", step, wire.Wire.Messages)
@@ -70,9 +65,7 @@ func TestWireExported(t *testing.T) {
 		d.CertEnd = asOf.Add(time.Duration(i-3) * 3 * oneDay)
 	})
 	out := played(t, rehearsal.Config{Plan: quiet(t, 14), Population: pop, Wire: plan.Whole})
-	for _, d := range out.Wire.Differences {
-		t.Error(d.String())
-	}
+	noDifferences(t, out)
 	if out.Wire.Messages[dialect.Idle] == 0 {
 		t.Errorf("nobody checked in: %v", out.Wire.Messages)
 	}
@@ -255,5 +248,22 @@ func TestWireOfFew(t *testing.T) {
 	}
 	if result := played.Result(played.Answer(0)); !result.Devices.ByPlatform[protocol.IOS].Wire {
 		t.Error("nobody has spoken")
+	}
+}
+
+// noDifferences fails t for each difference between what was sent and what is meant by rule.
+func noDifferences(t *testing.T, wire *rehearsal.Played) {
+	t.Helper()
+	for _, d := range wire.Wire.Differences {
+		t.Error(d.String())
+	}
+}
+
+// sameStory fails t where a story over the wire is another than by rule.
+func sameStory(t *testing.T, rule, wire *rehearsal.Played) {
+	t.Helper()
+	noDifferences(t, wire)
+	if diff := cmp.Diff(rule, wire, cmpopts.IgnoreFields(rehearsal.Played{}, "Plan", "Population", "Wire"), cmp.AllowUnexported(rehearsal.Life{})); diff != "" {
+		t.Errorf("by rule (-) and over the wire (+):\n%s", diff)
 	}
 }

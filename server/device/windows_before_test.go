@@ -16,9 +16,22 @@ import (
 	"rollcall/server/delivery"
 )
 
+// turnTo makes an authority the tenant's.
+func (l *lab) turnTo(a protocol.Authority) {
+	l.t.Helper()
+	_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: a}, "", -1)
+	l.must(err)
+}
+
+// takes takes away a profile of the tenant's authority.
 func (l *lab) takes(name string) {
 	l.t.Helper()
-	_, err := l.core.TakeProfile(context.Background(), l.pnow(), server.System, server.ProfileRemoval{Name: name}, "")
+	l.takesOf(protocol.Unknown, name)
+}
+
+func (l *lab) takesOf(a protocol.Authority, name string) {
+	l.t.Helper()
+	_, err := l.core.TakeProfile(context.Background(), l.pnow(), server.System, server.ProfileRemoval{Authority: a, Name: name}, "")
 	l.must(err)
 }
 
@@ -31,12 +44,8 @@ func TestAUTH26WindowsAlike(t *testing.T) {
 	alike := document(set("Add", policies+"One", "int", "1"))
 	l.profile("p", "windows.p", protocol.Configuration, alike)
 	p.sync()
-	_, err := l.core.PutProfile(context.Background(), l.pnow(), server.System, server.ProfileChange{
-		Authority: protocol.SCCM, Name: "p", Family: protocol.Configuration, Identifier: "windows.p", Payload: alike, Groups: []string{"all"},
-	}, "")
-	l.must(err)
-	_, err = l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
-	l.must(err)
+	l.profileOf(protocol.SCCM, "p", "windows.p", protocol.Configuration, alike)
+	l.turnTo(protocol.SCCM)
 	p.tree[csp.NodeConfigInfo] = "255"
 	p.told = nil
 	if p.sync(); writes(p) != "Replace "+policies+"One\n" {
@@ -52,19 +61,13 @@ func TestAUTH27WindowsOverwritten(t *testing.T) {
 	p := l.pc(pcID(1)).enrol()
 	l.profile("old", "windows.old", protocol.Configuration, document(set("Add", policies+"One", "int", "1")+set("Add", policies+"Two", "int", "1")))
 	p.sync()
-	_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
-	l.must(err)
+	l.turnTo(protocol.SCCM)
 	p.tree[csp.NodeConfigInfo] = "255"
-	_, err = l.core.PutProfile(context.Background(), l.pnow(), server.System, server.ProfileChange{
-		Authority: protocol.SCCM, Name: "new", Family: protocol.Configuration, Identifier: "windows.new",
-		Payload: document(set("Add", policies+"One", "int", "2")), Groups: []string{"all"},
-	}, "")
-	l.must(err)
+	l.profileOf(protocol.SCCM, "new", "windows.new", protocol.Configuration, document(set("Add", policies+"One", "int", "2")))
 	if p.sync(); p.tree[policies+"One"] != "2" || len(p.state().Profiles) != 2 {
 		t.Fatalf("%v, %+v\n%s", p.tree, p.state().Profiles, p.verbs())
 	}
-	_, err = l.core.TakeProfile(context.Background(), l.pnow(), server.System, server.ProfileRemoval{Authority: protocol.SCCM, Name: "new"}, "")
-	l.must(err)
+	l.takesOf(protocol.SCCM, "new")
 	p.told = nil
 	if p.sync(); writes(p) != "Delete "+policies+"One\n" || p.tree[policies+"Two"] != "1" || len(p.state().Profiles) != 1 {
 		t.Errorf("it leaves: %v, %+v\n%s", p.tree, p.state().Profiles, p.verbs())
@@ -83,20 +86,14 @@ func TestAUTH27WindowsFailedLeaves(t *testing.T) {
 	p := l.pc(pcID(1)).enrol()
 	l.profile("old", "windows.old", protocol.Configuration, document(set("Add", policies+"One", "int", "1")+set("Add", policies+"Two", "int", "1")))
 	p.sync()
-	_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
-	l.must(err)
+	l.turnTo(protocol.SCCM)
 	p.tree[csp.NodeConfigInfo] = "255"
-	_, err = l.core.PutProfile(context.Background(), l.pnow(), server.System, server.ProfileChange{
-		Authority: protocol.SCCM, Name: "new", Family: protocol.Configuration, Identifier: "windows.new",
-		Payload: document(set("Replace", policies+"One", "int", "2") + set("Add", policies+"Three", "int", "2")), Groups: []string{"all"},
-	}, "")
-	l.must(err)
+	l.profileOf(protocol.SCCM, "new", "windows.new", protocol.Configuration, document(set("Replace", policies+"One", "int", "2")+set("Add", policies+"Three", "int", "2")))
 	p.fails["Replace "+policies+"One"] = windows.CommandFailed
 	if p.sync(); p.tree[policies+"Three"] != "2" || len(p.state().Profiles) != 2 || p.state().Profiles[1].State != delivery.InstallFailed {
 		t.Fatalf("%v, %+v\n%s", p.tree, p.state().Profiles, p.verbs())
 	}
-	_, err = l.core.TakeProfile(context.Background(), l.pnow(), server.System, server.ProfileRemoval{Authority: protocol.SCCM, Name: "new"}, "")
-	l.must(err)
+	l.takesOf(protocol.SCCM, "new")
 	for _, fails := range []windows.Code{windows.CommandFailed, 0} {
 		delete(p.fails, "Delete "+policies+"Three")
 		if fails != 0 {

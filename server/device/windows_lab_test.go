@@ -326,15 +326,18 @@ func (p *pc) verbs() string {
 
 func (p *pc) state() delivery.State { return p.lab.record(p.id).State }
 
-// profile has the lab's user have a profile.
+// profile gives everybody a profile of the tenant's authority.
 func (l *lab) profile(name, identifier string, family protocol.Family, payload []byte) {
 	l.t.Helper()
+	l.profileOf(protocol.Unknown, name, identifier, family, payload)
+}
+
+func (l *lab) profileOf(a protocol.Authority, name, identifier string, family protocol.Family, payload []byte) {
+	l.t.Helper()
 	_, err := l.core.PutProfile(context.Background(), l.pnow(), server.System, server.ProfileChange{
-		Name: name, Family: family, Identifier: identifier, Payload: payload, Groups: []string{"all"},
+		Authority: a, Name: name, Family: family, Identifier: identifier, Payload: payload, Groups: []string{"all"},
 	}, "")
-	if err != nil {
-		l.t.Fatal(err)
-	}
+	l.must(err)
 }
 
 // A bare client calls the handler as its connection would, behind a handshake that is over.

@@ -1,14 +1,11 @@
 package device
 
 import (
-	"context"
 	"strings"
 	"testing"
 
 	"rollcall/protocol"
 	"rollcall/protocol/windows"
-	"rollcall/server"
-	"rollcall/server/authority"
 	"rollcall/server/csp"
 )
 
@@ -30,8 +27,7 @@ func TestAUTH27UserlessPCIsToldAgain(t *testing.T) {
 			if code := p.unpacks(p.packaged(l.newPackage("kiosk", 1))); code != 0 || p.state().User != 0 {
 				t.Fatalf("%v, %+v", code, p.state())
 			}
-			_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
-			l.must(err)
+			l.turnTo(protocol.SCCM)
 			epoch := l.core.World().Tenant.Epoch
 			if tt.code != 0 {
 				p.fails["Replace "+notice] = tt.code

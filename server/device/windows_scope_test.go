@@ -1,15 +1,12 @@
 package device
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"rollcall/protocol"
 	"rollcall/protocol/windows"
-	"rollcall/server"
-	"rollcall/server/authority"
 	"rollcall/server/csp"
 	"rollcall/server/delivery"
 )
@@ -61,8 +58,7 @@ func TestWindowsSyncTypeUser(t *testing.T) {
 		t.Errorf("queue %+v", p.state().Queue)
 	}
 	for _, a := range []protocol.Authority{protocol.SCCM, protocol.Intune} {
-		_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: a}, "", -1)
-		l.must(err)
+		l.turnTo(a)
 	}
 	epoch := l.core.World().Tenant.Epoch
 	p.told = nil

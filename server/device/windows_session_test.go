@@ -899,8 +899,7 @@ func TestWIN068Workloads(t *testing.T) {
 // nothing (windows.md section 9).
 func TestWIN068ClientGone(t *testing.T) {
 	l := newWindowsLab(t)
-	_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
-	l.must(err)
+	l.turnTo(protocol.SCCM)
 	for i, tt := range []struct {
 		name string
 		gone func(p *pc)
@@ -949,12 +948,8 @@ func TestWIN070Namesake(t *testing.T) {
 	}
 	// Of another authority, after a change.
 	p.told = nil
-	_, err := l.core.PutProfile(context.Background(), l.pnow(), server.System, server.ProfileChange{
-		Authority: protocol.SCCM, Name: "p", Family: protocol.Configuration, Identifier: "windows.p", Payload: document(set("Add", a, "int", "3")), Groups: []string{"all"},
-	}, "")
-	l.must(err)
-	_, err = l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
-	l.must(err)
+	l.profileOf(protocol.SCCM, "p", "windows.p", protocol.Configuration, document(set("Add", a, "int", "3")))
+	l.turnTo(protocol.SCCM)
 	p.tree[csp.NodeConfigInfo] = "255"
 	p.sync()
 	if !strings.Contains(p.verbs(), "Replace "+a+"\n") || strings.Contains(p.verbs(), "Delete") || p.tree[a] != "3" {
@@ -968,8 +963,7 @@ func TestWIN071Moves(t *testing.T) {
 	l.profile("policy", "windows.policy", protocol.Configuration, document(set("Replace", msft+"Policy/Config/A/B", "int", "1")))
 	p.sync()
 	for _, a := range []protocol.Authority{protocol.SCCM, protocol.Intune} { // there and back: all comes again (AUTH-21)
-		_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: a}, "", -1)
-		l.must(err)
+		l.turnTo(a)
 	}
 	epoch := l.core.World().Tenant.Epoch
 	registered := func() bool { return p.state().Epoch == epoch }
