@@ -40,7 +40,7 @@ type State struct {
 	Pushed  time.Time  `json:"last_push,omitzero"` // when the last wake-up came that counted
 	Why     string     `json:"why,omitempty"`      // there is none, and none is being made before a wait is over
 	None    bool       `json:"none,omitempty"`     // the server has no streams
-	Local   netip.Addr `json:"-"`                  // the machine's own address; zero while it is not up
+	Local   netip.Addr `json:"-"`                  // the machine's own address, of the last one
 	Broken  bool       `json:"-"`                  // the service broke the protocol: the wait is its due
 }
 
@@ -79,7 +79,7 @@ func Run(ctx context.Context, c Config) {
 			wait = mostWait
 		}
 		if ctx.Err() == nil {
-			state.Since, state.Local, state.Why = time.Time{}, netip.Addr{}, err.Error()
+			state.Since, state.Why = time.Time{}, err.Error()
 			state.None, state.Broken = errors.Is(err, ErrNone), errors.Is(err, ErrBroken)
 			c.Changed(state)
 			c.Log.WithError(err).WithField("again_in", wait.Round(time.Second).String()).Info("no wake-ups for now")
@@ -103,9 +103,8 @@ func (c *Config) stream(ctx context.Context, state *State) (lasted time.Duration
 	defer context.AfterFunc(ctx, func() { conn.NetConn().Close() })()
 	begun := time.Now()
 	state.Service, state.Since, state.Why, state.None, state.Broken = conn.RemoteAddr().String(), begun, "", false, false
-	if local, err := netip.ParseAddrPort(conn.LocalAddr().String()); err == nil {
-		state.Local = local.Addr().Unmap().WithZone("")
-	}
+	local, _ := netip.ParseAddrPort(conn.LocalAddr().String()) // else none is known
+	state.Local = local.Addr().Unmap().WithZone("")
 	c.Changed(*state)
 	c.Log.WithField("service", conn.RemoteAddr().String()).Info("wake-ups come by a stream now")
 	err = c.listen(conn, state)

@@ -31,7 +31,7 @@ type scene struct {
 	services chan *tls.Conn
 	woken    chan struct{}
 	config   Config
-	newest   uint16 // of TLS that services know; 0: any
+	serves   *tls.Config // of each
 }
 
 func newScene(t *testing.T) *scene {
@@ -52,7 +52,9 @@ func newScene(t *testing.T) *scene {
 	roots.AddCert(c)
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	s := &scene{t: t, services: make(chan *tls.Conn), woken: make(chan struct{}, 100)}
+	s := &scene{t: t, services: make(chan *tls.Conn), woken: make(chan struct{}, 100), serves: &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{wake.APNs}, SessionTicketsDisabled: true,
+	}}
 	s.config = Config{
 		Address: func(context.Context) (string, error) { return "push.example.org:5223", nil },
 		TLS:     &tls.Config{RootCAs: roots}, ALPN: wake.APNs, Topic: topic, Token: token, Log: log,
@@ -60,9 +62,7 @@ func newScene(t *testing.T) *scene {
 		Woken:  func() { s.woken <- struct{}{} },
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
-			server := tls.Server(theirs, &tls.Config{
-				Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{wake.APNs}, SessionTicketsDisabled: true, MaxVersion: s.newest,
-			})
+			server := tls.Server(theirs, s.serves)
 			select {
 			case s.services <- server:
 				return ours, nil
@@ -250,7 +250,7 @@ func TestTriesBecomeRare(t *testing.T) {
 func TestAStreamIsOfTLS13(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t)
-		s.newest = tls.VersionTLS12
+		s.serves.MaxVersion = tls.VersionTLS12
 		stop := s.run()
 		c := <-s.services
 		if n, err := c.Read(make([]byte, 1)); err == nil {
