@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -104,6 +105,37 @@ func TestAStreamIsMadeAnewWhereTheServerIsReached(t *testing.T) {
 	<-w.said
 	if err := ask(requestChange+"{}", 2); err != nil {
 		t.Error(err)
+	}
+	stop()
+	<-ended
+}
+
+// Where files of profiles alone do not follow, the server was reached all the same.
+func TestAStreamIsMadeAnewWhereFilesAloneFail(t *testing.T) {
+	h := bare(t, filepath.Join(t.TempDir(), "state"))
+	if err := os.WriteFile(h.folder.path(profilesFolder), nil, 0o600); err != nil { // no store can be there
+		t.Fatal(err)
+	}
+	w := &waiting{h: h, said: make(chan string, 10)}
+	h.cfg.Log.AddHook(w)
+	h.device, h.rec.Kind = talker{began: func() {}}, protocol.Windows
+	h.rec.Link = &pasted{Host: "mdm.example.org:8443", Trusted: []byte("no certificate")}
+	defer func() { h.device, h.listener = nil, nil }()
+	ctx, stop := context.WithCancel(t.Context())
+	asks, ended := make(chan asking), make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.loop(ctx, nil, asks)
+	}()
+	for want := range int64(3) {
+		a := asking{requestChange + "{}", make(chan error, 1)}
+		asks <- a
+		if got := w.stopped.Load(); got != want+1 {
+			t.Errorf("the stream was left %d times, want %d", got, want+1)
+		}
+		if err := <-a.done; !errors.Is(err, ErrFiles) {
+			t.Errorf("the files: %v", err)
+		}
 	}
 	stop()
 	<-ended

@@ -317,8 +317,14 @@ func devicesOrderCommand(c *client, kind target.OrderKind, short string) *cobra.
 			if err != nil {
 				return err
 			}
-			return show(cmd, map[string]any{"device": id, "order": kind}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: queued for %s\n", kind, id)
+			clock, err := t.Clock(cmd.Context())
+			driven := err == nil && clock.Driven // it is queued, whether that can be told or not
+			return show(cmd, map[string]any{"device": id, "order": kind, "driven": driven}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: queued for %s", kind, id)
+				if driven {
+					fmt.Fprint(w, "; the server's clock stands still, and its wake-up goes out when that is stepped (rollcall clock step 1m)")
+				}
+				fmt.Fprintln(w)
 			})
 		},
 	}
