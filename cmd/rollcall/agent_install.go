@@ -20,7 +20,7 @@ func agentInstallCommand(a *agentFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "install", Short: "Have the system start the agent at each boot", Args: noArgs,
 		Long: `Have the system start the agent at each boot, and now if this machine is enrolled: by systemd, launchd, or as a Windows service. It needs
-root (sudo), on Windows an administrator, and logs to the system's log.
+root (sudo), on Windows an administrator. It logs to the journal, on macOS to /var/log/rollcall-agent.log, on Windows to the event log.
 
 On Linux the agent gets a user of its own that may write its state and nothing else. An agent that is to act on the machine
 (enroll's --allow) is installed with --as-root. On macOS and Windows it is root and LocalSystem.`,

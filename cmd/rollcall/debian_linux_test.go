@@ -105,6 +105,21 @@ func tellPackage(m *systemdMachine) {
 	m.enrols()
 	m.locked()
 
+	m.act("a service of its own goes before the package's, which is not started once it was taken away")
+	if says := m.must("rollcall agent install --as-root"); !strings.Contains(says, "/etc/systemd/system/rollcall-agent.service") || m.shows("DynamicUser") != "no" {
+		t.Errorf("install --as-root says %s, of %s", says, m.shows("FragmentPath"))
+	}
+	m.locked()
+	m.must("rollcall agent uninstall")
+	m.must("rollcall agent unenroll")
+	if says := m.must(m.ask("users", "invite", "ada@example.org", "--for", "agent")); strings.Contains(says, "the system keeps it so") || m.shows("ActiveState") != "inactive" {
+		t.Errorf("its service was taken away, and is %s: enroll says %s", m.shows("ActiveState"), says)
+	}
+	if says := m.must("rollcall agent install"); !strings.Contains(says, "/usr/lib/systemd/system/rollcall-agent.service") || m.shows("DynamicUser") != "yes" {
+		t.Errorf("install says %s, of %s", says, m.shows("FragmentPath"))
+	}
+	m.locked()
+
 	m.act("it leaves, and is purged as it runs")
 	m.must("rollcall agent unenroll")
 	if says := m.must("dpkg -P rollcall-agent"); strings.Contains(says, "was not told") {

@@ -21,6 +21,10 @@ const (
 // ownState is the one folder that systemd gives to a user that it makes.
 const ownState = "/var/lib/" + Name
 
+// macLog is the log of the agent on macOS, in a folder where only root writes. What a program without C says to that system's own log does
+// not arrive there since macOS 12 (golang.org/issue/59229).
+const macLog = "/var/log/" + Name + ".log"
+
 const stateDirectory = "StateDirectory=" + Name + "\nStateDirectoryMode=0700\n"
 
 // A Service is an agent that the system starts.
@@ -60,7 +64,7 @@ func (s *Service) Definition(system string) (name, text string, err error) {
 		return "/etc/systemd/system/" + Name + ".service", strings.NewReplacer("@DESCRIPTION@", title+": "+strings.ToLower(description[:1])+description[1:],
 			"@COMMAND@", line, "@STATE@", strings.ReplaceAll(s.State, "%", "%%"), "@RIGHTS@", strings.TrimSpace(how)).Replace(unit), nil
 	case "darwin":
-		return "/Library/LaunchDaemons/" + Name + ".plist", strings.NewReplacer("@NAME@", Name, "@PROGRAM@", escape(s.Program), "@STATE@", escape(s.State)).Replace(plist), nil
+		return "/Library/LaunchDaemons/" + Name + ".plist", strings.NewReplacer("@NAME@", Name, "@LOG@", macLog, "@PROGRAM@", escape(s.Program), "@STATE@", escape(s.State)).Replace(plist), nil
 	case "windows":
 		return `HKLM\SYSTEM\CurrentControlSet\Services\` + Name, fmt.Sprintf("display name  %s\ndescription   %s\ncommand       %s\naccount       LocalSystem\nstart         automatic, delayed\non failure    restart after %v, %d times; a failure counts for %v\nevent log     %s\n",
 			title, description, windowsLine(append([]string{s.Program}, s.arguments()...)), restartAfter, restarts, failuresFor, Name), nil

@@ -18,7 +18,7 @@ func Serves() bool {
 	return !service.Interactive()
 }
 
-// toSystem has log write to the system's log. Where there is none it stays as it is.
+// toSystem has log write to the log of Windows. Where there is none it stays as it is.
 func toSystem(log *logrus.Logger, m service.Service) {
 	if l, err := m.SystemLogger(nil); err == nil {
 		log.AddHook(systemLog{l})

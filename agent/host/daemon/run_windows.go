@@ -42,6 +42,7 @@ func (p *program) Execute(_ []string, asked <-chan svc.ChangeRequest, is chan<- 
 	is <- svc.Status{State: svc.Running, Accepts: svc.AcceptStop | svc.AcceptShutdown}
 	ended := make(chan error, 1)
 	go func() { ended <- p.do() }()
+	stopped := false
 	for {
 		select {
 		case p.err = <-ended:
@@ -49,6 +50,9 @@ func (p *program) Execute(_ []string, asked <-chan svc.ChangeRequest, is chan<- 
 				return false, 0
 			}
 			p.log.Error(p.err)
+			if stopped { // a code would have it started again
+				return false, 0
+			}
 			return true, 1
 		case c := <-asked:
 			switch c.Cmd {
@@ -56,6 +60,7 @@ func (p *program) Execute(_ []string, asked <-chan svc.ChangeRequest, is chan<- 
 				is <- c.CurrentStatus
 			case svc.Stop, svc.Shutdown:
 				is <- svc.Status{State: svc.StopPending}
+				stopped = true
 				p.stop()
 			}
 		}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -20,6 +21,7 @@ func TestWindowsHearsHowItEnded(t *testing.T) {
 		code uint32
 	}{
 		"it fails": {err: errors.New("damaged"), code: 1}, "it ends": {}, "it is stopped": {stop: true},
+		"it fails as it is stopped": {err: errors.New("disk full"), stop: true},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		log := logrus.New()
@@ -28,7 +30,7 @@ func TestWindowsHearsHowItEnded(t *testing.T) {
 		p := &program{stop: cancel, log: log, do: func() error {
 			if tt.stop {
 				<-ctx.Done()
-				return ctx.Err()
+				return cmp.Or(tt.err, ctx.Err())
 			}
 			return tt.err
 		}}
