@@ -113,49 +113,7 @@ func (a *agentFlags) tell(cmd *cobra.Command, profiles bool, done string) error 
 func printStatus(w io.Writer, s *host.Status) {
 	switch s.State {
 	case "managed", "enrolling":
-		by := strings.TrimPrefix(s.Organization+" at "+s.Server, " at ")
-		if s.Authority != protocol.Unknown {
-			by = s.Authority.String() + ", through " + by
-		}
-		line(w, "managed by", by)
-		if s.State == "enrolling" {
-			line(w, "state", "the enrolment is under way: rollcall agent check-in goes on with it")
-		}
-		line(w, "since", statusTime(s.Since))
-		rule := string(s.Rule)
-		switch {
-		case s.Authority == protocol.Unknown:
-			rule = "the enrolment: its server does not say under which authority"
-		case rule == "":
-			rule = "no rule any more: it is to move at a check-in"
-		}
-		line(w, "by", rule)
-		if s.Since.Time().Sub(s.Enrolled.Time()).Abs() > time.Minute { // they are of two clocks
-			line(w, "enrolled", statusTime(s.Enrolled))
-		}
-		if c := s.Change; c != nil {
-			old := "the profiles that it had stay"
-			if c.Rule == protocol.RuleSevenDays {
-				old = "profiles of the authority before leave"
-			}
-			line(w, "last change", fmt.Sprintf("of authority at %s, number %d: %s (%s)", statusTime(c.At), c.Epoch, old, c.Rule))
-		}
-		line(w, "as", kindName(s.Kind)+" "+s.UDID)
-		if s.Replaced != 0 {
-			line(w, "in place of", "a machine with this identifier, enrolled at "+statusTime(s.Replaced)+" (HST-032)")
-		}
-		ca := s.CA
-		if ca == "" {
-			ca = "any that this system trusts"
-		}
-		line(w, "CA", ca)
-		if c := s.Certificate; c != nil {
-			line(w, "certificate", endsIn(c))
-		}
-		line(w, "profiles", strconv.Itoa(len(s.Profiles))+" (--profiles lists them)")
-		line(w, "checks in", "every "+strings.Replace(s.Poll, "m0s", "m", 1)+", and when something is due")
-		line(w, "last check-in", statusTime(s.Good))
-		line(w, "woken", wokenBy(s, time.Now()))
+		printEnrolment(w, s)
 	default:
 		line(w, "managed by", "nobody")
 		if s.Ended != 0 {
@@ -167,8 +125,6 @@ func printStatus(w io.Writer, s *host.Status) {
 	}
 	if e := s.Asked; e != nil {
 		line(w, "last asked", strings.TrimSuffix(e.What+" at "+statusTime(e.At)+": "+e.Status+", "+e.Note, ", "))
-	}
-	if e := s.Asked; e != nil {
 		line(w, "to be shown", e.Shown)
 	}
 	if n := len(s.Edited); n > 0 {
@@ -190,6 +146,72 @@ func printStatus(w io.Writer, s *host.Status) {
 	line(w, "applied", strings.Join(applied, ", ")+where)
 	line(w, "on profile", s.OnProfile)
 	line(w, "files", s.Trouble)
+	line(w, "clock", clockOf(s))
+	printMachine(w, &s.Machine)
+}
+
+// printEnrolment shows who manages the machine, and how that goes.
+func printEnrolment(w io.Writer, s *host.Status) {
+	by := strings.TrimPrefix(s.Organization+" at "+s.Server, " at ")
+	if s.Authority != protocol.Unknown {
+		by = s.Authority.String() + ", through " + by
+	}
+	line(w, "managed by", by)
+	if s.State == "enrolling" {
+		line(w, "state", "the enrolment is under way: rollcall agent check-in goes on with it")
+	}
+	line(w, "since", statusTime(s.Since))
+	rule := string(s.Rule)
+	switch {
+	case s.Authority == protocol.Unknown:
+		rule = "the enrolment: its server does not say under which authority"
+	case rule == "":
+		rule = "no rule any more: it is to move at a check-in"
+	}
+	line(w, "by", rule)
+	if s.Since.Time().Sub(s.Enrolled.Time()).Abs() > time.Minute { // they are of two clocks
+		line(w, "enrolled", statusTime(s.Enrolled))
+	}
+	if c := s.Change; c != nil {
+		old := "the profiles that it had stay"
+		if c.Rule == protocol.RuleSevenDays {
+			old = "profiles of the authority before leave"
+		}
+		line(w, "last change", fmt.Sprintf("of authority at %s, number %d: %s (%s)", statusTime(c.At), c.Epoch, old, c.Rule))
+	}
+	line(w, "as", kindName(s.Kind)+" "+s.UDID)
+	if s.Replaced != 0 {
+		line(w, "in place of", "a machine with this identifier, enrolled at "+statusTime(s.Replaced)+" (HST-032)")
+	}
+	ca := s.CA
+	if ca == "" {
+		ca = "any that this system trusts"
+	}
+	line(w, "CA", ca)
+	if c := s.Certificate; c != nil {
+		line(w, "certificate", endsIn(c))
+	}
+	line(w, "profiles", strconv.Itoa(len(s.Profiles))+" (--profiles lists them)")
+	line(w, "checks in", "every "+strings.Replace(s.Poll, "m0s", "m", 1)+", and when something is due")
+	line(w, "last check-in", statusTime(s.Good))
+	line(w, "woken", wokenBy(s, time.Now()))
+}
+
+// printMachine shows what the machine tells its server of itself.
+func printMachine(w io.Writer, m *host.Facts) {
+	line(w, "machine", strings.Join(strings.Fields(m.Name+" "+m.Vendor+" "+m.Model+" "+m.Serial), " "))
+	line(w, "system", strings.Join(strings.Fields(m.OS+" "+m.OSVersion+" "+m.Kernel+" "+m.Arch), " "))
+	line(w, "memory", gib(m.Memory))
+	for _, d := range m.Disks {
+		line(w, "disk", strings.TrimSuffix(d.Mount, ":")+": "+gib(d.Free)+" free of "+gib(d.Size))
+	}
+	for _, n := range m.Networks {
+		line(w, "network", strings.Join(strings.Fields(n.Name+" "+n.MAC+" "+strings.Join(n.Addresses, " ")), " "))
+	}
+}
+
+// clockOf says how the agent's time differs from the machine's; empty: in nothing.
+func clockOf(s *host.Status) string {
 	clock := ""
 	if s.Driven != 0 {
 		clock = "the server's, which is driven: " + statusTime(s.Driven)
@@ -201,17 +223,7 @@ func printStatus(w io.Writer, s *host.Status) {
 		}
 		clock = strings.TrimPrefix(clock+off, ", ")
 	}
-	line(w, "clock", clock)
-	m := &s.Machine
-	line(w, "machine", strings.Join(strings.Fields(m.Name+" "+m.Vendor+" "+m.Model+" "+m.Serial), " "))
-	line(w, "system", strings.Join(strings.Fields(m.OS+" "+m.OSVersion+" "+m.Kernel+" "+m.Arch), " "))
-	line(w, "memory", gib(m.Memory))
-	for _, d := range m.Disks {
-		line(w, "disk", strings.TrimSuffix(d.Mount, ":")+": "+gib(d.Free)+" free of "+gib(d.Size))
-	}
-	for _, n := range m.Networks {
-		line(w, "network", strings.Join(strings.Fields(n.Name+" "+n.MAC+" "+strings.Join(n.Addresses, " ")), " "))
-	}
+	return clock
 }
 
 // endsIn says until when a certificate is good, by the agent's clock.
