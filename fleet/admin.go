@@ -50,7 +50,7 @@ func (f *Fleet) setUp(ctx context.Context) error {
 	return err
 }
 
-// addUsers tells the target who the users are, with the licences of usersAs.
+// addUsers tells the target who the users are, with the licences of [Cast.UsersAs].
 func (f *Fleet) addUsers(ctx context.Context, as protocol.Authority) error {
 	for batch := range slices.Chunk(f.cast.UsersAs(as), 1000) {
 		if err := f.target.AddUsers(ctx, batch); err != nil {
@@ -60,7 +60,7 @@ func (f *Fleet) addUsers(ctx context.Context, as protocol.Authority) error {
 	return nil
 }
 
-// relicense gives the users, who are there with the licences of usersAs(was), those of usersAs(as). Devices may move by it, so
+// relicense gives the users, who are there with the licences of UsersAs(was), those of UsersAs(as). Devices may move by it, so
 // it is no mere change of users.
 func (f *Fleet) relicense(ctx context.Context, was, as protocol.Authority) error {
 	before, list := f.cast.UsersAs(was), []target.Licence(nil)

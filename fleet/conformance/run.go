@@ -84,20 +84,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	if c.Steps == nil || c.Steps.Enrol == nil {
 		return nil, errors.New("conformance: there is no way to enrol a device: give an enrolment profile, a link, or an adapter that has the step enrol")
 	}
-	if len(c.Suites) == 0 {
-		c.Suites = []Suite{Apple}
-	}
-	for value, otherwise := range map[*time.Duration]time.Duration{&c.Request: 10 * time.Second, &c.Check: 45 * time.Second, &c.Total: 10 * time.Minute, &c.Settle: 3 * time.Second} {
-		if *value <= 0 {
-			*value = otherwise
-		}
-	}
-	if c.AtOnce <= 0 {
-		c.AtOnce = 4
-	}
-	if c.Queued <= 0 {
-		c.Queued = 1000
-	}
+	c.complete()
 	chosen, err := c.chosen()
 	if err != nil {
 		return nil, err
@@ -119,56 +106,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		}
 	}
 
-	var first, together, serial, alone, last []int
-	findings := make([]Finding, len(chosen))
-	for i := range chosen {
-		s := &chosen[i]
-		findings[i] = newFinding(s)
-		switch {
-		case s.Until != "":
-			findings[i].Outcome, findings[i].Reason = NotApplicable, "not applicable until "+s.Until
-		case (s.alone || s.first) && !c.Mine:
-			findings[i].Outcome, findings[i].Reason = NotApplicable, "it changes the whole tenant or its time, which this run may not (--tenant-is-mine)"
-		case (s.alone || s.first) && r.crowded != "":
-			findings[i].Outcome, findings[i].Reason = NotApplicable, r.crowded
-		case s.first:
-			first = append(first, i)
-			continue
-		case s.alone:
-			alone = append(alone, i)
-			continue
-		case s.serial, s.passes && c.Steps.Step != nil:
-			serial = append(serial, i)
-			continue
-		case s.last:
-			last = append(last, i)
-			continue
-		default:
-			together = append(together, i)
-			continue
-		}
-		r.tell(findings[i])
-	}
-	for _, i := range first {
-		findings[i] = r.ask(whole, &chosen[i], 1)
-	}
-	slots := make(chan int, c.AtOnce)
-	for i := range c.AtOnce {
-		slots <- i + 1
-	}
-	var wait sync.WaitGroup
-	for _, i := range together {
-		slot := <-slots
-		wait.Go(func() {
-			findings[i] = r.ask(whole, &chosen[i], slot)
-			slots <- slot
-		})
-	}
-	wait.Wait()
-	for _, i := range slices.Concat(serial, alone, last) {
-		findings[i] = r.ask(whole, &chosen[i], 1)
-	}
-	result.Findings = findings
+	result.Findings = r.askAll(whole, chosen)
 	result.Interrupted = ctx.Err() != nil
 
 	late, stop := context.WithTimeout(context.WithoutCancel(ctx), 3*c.Request)
@@ -186,6 +124,84 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	result.Others = r.compare(late, before, beforeErr)
 	result.Seconds = time.Since(began).Seconds()
 	return result, nil
+}
+
+// complete fills in what is left out.
+func (c *Config) complete() {
+	if len(c.Suites) == 0 {
+		c.Suites = []Suite{Apple}
+	}
+	for value, otherwise := range map[*time.Duration]time.Duration{&c.Request: 10 * time.Second, &c.Check: 45 * time.Second, &c.Total: 10 * time.Minute, &c.Settle: 3 * time.Second} {
+		if *value <= 0 {
+			*value = otherwise
+		}
+	}
+	if c.AtOnce <= 0 {
+		c.AtOnce = 4
+	}
+	if c.Queued <= 0 {
+		c.Queued = 1000
+	}
+}
+
+// askAll asks the statements, each in its turn, and says of those that do not apply why.
+func (r *run) askAll(ctx context.Context, chosen []Statement) []Finding {
+	var first, together, serial, alone, last []int
+	findings := make([]Finding, len(chosen))
+	for i := range chosen {
+		s := &chosen[i]
+		findings[i] = newFinding(s)
+		if why := r.inapplicable(s); why != "" {
+			findings[i].Outcome, findings[i].Reason = NotApplicable, why
+			r.tell(findings[i])
+			continue
+		}
+		switch {
+		case s.first:
+			first = append(first, i)
+		case s.alone:
+			alone = append(alone, i)
+		case s.serial, s.passes && r.Steps.Step != nil:
+			serial = append(serial, i)
+		case s.last:
+			last = append(last, i)
+		default:
+			together = append(together, i)
+		}
+	}
+	for _, i := range first {
+		findings[i] = r.ask(ctx, &chosen[i], 1)
+	}
+	slots := make(chan int, r.AtOnce)
+	for i := range r.AtOnce {
+		slots <- i + 1
+	}
+	var wait sync.WaitGroup
+	for _, i := range together {
+		slot := <-slots
+		wait.Go(func() {
+			findings[i] = r.ask(ctx, &chosen[i], slot)
+			slots <- slot
+		})
+	}
+	wait.Wait()
+	for _, i := range slices.Concat(serial, alone, last) {
+		findings[i] = r.ask(ctx, &chosen[i], 1)
+	}
+	return findings
+}
+
+// inapplicable says why a statement is not asked of this server; empty: it is.
+func (r *run) inapplicable(s *Statement) string {
+	switch {
+	case s.Until != "":
+		return "not applicable until " + s.Until
+	case (s.alone || s.first) && !r.Mine:
+		return "it changes the whole tenant or its time, which this run may not (--tenant-is-mine)"
+	case s.alone || s.first:
+		return r.crowded
+	}
+	return ""
 }
 
 // chosen are the statements to ask.

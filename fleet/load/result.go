@@ -238,39 +238,69 @@ func (l *Load) devices() report.Devices {
 
 // judge decides the verdict: a generator that was the bottleneck says nothing of the server, whatever the limits say.
 func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
-	held := true
+	var broken []string
 	if s.Unenrolled != "" {
-		held = false
-		r.Reasons = append(r.Reasons, lang.English.Say("the enrolment before the load failed, and there was none: %s", clipped(s.Unenrolled)))
+		broken = append(broken, lang.English.Say("the enrolment before the load failed, and there was none: %s", clipped(s.Unenrolled)))
 	}
+	limits, err := l.judgeLimits(r, x, s)
+	if err != nil {
+		return err
+	}
+	broken = slices.Concat(broken, limits, l.failures(r, x, s))
+	r.Reasons = append(r.Reasons, broken...)
+	x.Generator.Convicted = l.convict(x, s)
+	switch {
+	case s.Interrupted:
+		r.Verdict = report.Partial
+		text := lang.English.Say("interrupted; what was measured until then is kept")
+		if len(x.Generator.Convicted) > 0 {
+			text = lang.English.Say("interrupted; what was measured until then is kept, and it is invalid: it says nothing of the server")
+		}
+		r.Reasons = append(append([]string{text}, x.Generator.Convicted...), r.Reasons...)
+	case len(x.Generator.Convicted) > 0:
+		r.Verdict, r.Reasons = report.Invalid, append(x.Generator.Convicted, r.Reasons...)
+	case len(broken) > 0:
+		r.Verdict = report.Failed
+	}
+	return nil
+}
+
+// judgeLimits adds to r what became of each limit, and says which are broken. Where there was no load nothing is.
+func (l *Load) judgeLimits(r *report.Result, x *Section, s *Setting) (broken []string, err error) {
 	if l.ended == 0 { // there was no load
 		for _, limit := range s.Limits {
 			r.Limits = append(r.Limits, report.Limit{Limit: limit.String(), Got: report.NotJudged, OK: true})
 		}
-	} else if len(s.Limits) > 0 {
-		b, err := json.Marshal(r)
-		if err != nil {
-			return err
+		return nil, nil
+	}
+	if len(s.Limits) == 0 {
+		return nil, nil
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	var object map[string]any
+	if err := json.Unmarshal(b, &object); err != nil {
+		return nil, err
+	}
+	p := plan.Plan{Limits: s.Limits}
+	for i, got := range p.Evaluate(object) {
+		if text := x.incomparable(&s.Limits[i]); text != "" {
+			got.Got, got.OK = text, false
 		}
-		var object map[string]any
-		if err := json.Unmarshal(b, &object); err != nil {
-			return err
-		}
-		p := plan.Plan{Limits: s.Limits}
-		for i, got := range p.Evaluate(object) {
-			if text := x.incomparable(&s.Limits[i]); text != "" {
-				got.Got, got.OK = text, false
-			}
-			r.Limits = append(r.Limits, report.Limit{Limit: got.Limit, Got: got.Got, OK: got.OK})
-			if !got.OK {
-				held = false
-				r.Reasons = append(r.Reasons, lang.English.Say("the limit %s is broken: %s", got.Limit, got.Got))
-			}
+		r.Limits = append(r.Limits, report.Limit{Limit: got.Limit, Got: got.Got, OK: got.OK})
+		if !got.OK {
+			broken = append(broken, lang.English.Say("the limit %s is broken: %s", got.Limit, got.Got))
 		}
 	}
+	return broken, nil
+}
+
+// failures are what went wrong beside the limits: whoever did not come, was not answered as a device is, or lost something on the way.
+func (l *Load) failures(r *report.Result, x *Section, s *Setting) (broken []string) {
 	c := &r.CheckIns
 	if c.Done == 0 && c.Offered > 0 && !s.Interrupted {
-		held = false
 		text := lang.English.Say("not one of %d %s was completed", c.Offered, x.Arrivals)
 		if x.NotWoken > 0 {
 			text = lang.English.Say("%s; the server was asked to push to %d {device|devices}, and not one push came to this push service", text, x.NotWoken)
@@ -278,40 +308,38 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		if x.Trouble != "" {
 			text = lang.English.Say("%s; the first that went wrong: %s", text, x.Trouble)
 		}
-		r.Reasons = append(r.Reasons, text)
+		broken = append(broken, text)
 	}
 	if text := unspoken(c, x.NotWoken, s.Limits); text != "" && c.Done > 0 && !s.Interrupted {
-		held = false
-		r.Reasons = append(r.Reasons, text)
+		broken = append(broken, text)
 	}
 	if n := x.foreign(); n > 0 { // whatever else it does, such a server is none for devices
-		held = false
-		r.Reasons = append(r.Reasons, lang.English.Say("the server answered %d {request|requests} with something that is no property list", n))
+		broken = append(broken, lang.English.Say("the server answered %d {request|requests} with something that is no property list", n))
 	}
 	if e := x.Enrolment; e != nil && e.GaveUp > 0 {
-		held = false
-		r.Reasons = append(r.Reasons, lang.English.Say("of %d {device|devices} that were to enrol, %d gave up: no try of theirs was answered", e.Devices, e.GaveUp))
+		broken = append(broken, lang.English.Say("of %d {device|devices} that were to enrol, %d gave up: no try of theirs was answered", e.Devices, e.GaveUp))
 	}
 	if k := x.Called; k != nil && k.Came < k.Devices && !s.Interrupted {
-		held = false
-		r.Reasons = append(r.Reasons, lang.English.Say("of %d {device|devices} that the server was to call, %d did not come", k.Devices, k.Devices-k.Came))
+		broken = append(broken, lang.English.Say("of %d {device|devices} that the server was to call, %d did not come", k.Devices, k.Devices-k.Came))
 	}
 	for _, a := range l.played.list {
 		if a.Failed {
-			held = false
-			r.Reasons = append(r.Reasons, fmt.Sprintf("%s: %s", a.Title, a.Text))
+			broken = append(broken, fmt.Sprintf("%s: %s", a.Title, a.Text))
 		}
 	}
 	if l.config.Ledger != nil && !s.Interrupted {
 		if found := l.config.Ledger.Result(); found.Faults() > 0 {
-			held = false
-			r.Reasons = append(r.Reasons, faults(&found))
+			broken = append(broken, faults(&found))
 		}
 		if u := l.unheard; u.orders > 0 {
-			held = false
-			r.Reasons = append(r.Reasons, lang.English.Say("what became of %d {order|orders} is not known: %d {device|devices} could not ask for work once more at the end", u.orders, u.devices))
+			broken = append(broken, lang.English.Say("what became of %d {order|orders} is not known: %d {device|devices} could not ask for work once more at the end", u.orders, u.devices))
 		}
 	}
+	return broken
+}
+
+// convict says by what the generator, not the server, was the limit; empty: by nothing.
+func (l *Load) convict(x *Section, s *Setting) []string {
 	k := x.Generator.Calibration
 	tight := tightest(s.Limits)
 	convicted := x.Generator.judge(tight)
@@ -321,21 +349,7 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 	if k != nil && k.Refuses() != "" {
 		convicted = append([]string{k.Refuses()}, convicted...)
 	}
-	x.Generator.Convicted = convicted
-	switch {
-	case s.Interrupted:
-		r.Verdict = report.Partial
-		text := lang.English.Say("interrupted; what was measured until then is kept")
-		if len(convicted) > 0 {
-			text = lang.English.Say("interrupted; what was measured until then is kept, and it is invalid: it says nothing of the server")
-		}
-		r.Reasons = append(append([]string{text}, convicted...), r.Reasons...)
-	case len(convicted) > 0:
-		r.Verdict, r.Reasons = report.Invalid, append(convicted, r.Reasons...)
-	case !held:
-		r.Verdict = report.Failed
-	}
-	return nil
+	return convicted
 }
 
 // incomparable tells why a limit on the comparison with the baseline cannot be judged, whatever figures stand there; empty: it can, or is none.

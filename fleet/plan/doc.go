@@ -4,7 +4,7 @@
 // Start with [Load] (a file), [Parse] (bytes) or [BuiltIn] (a ready plan by name). All three return a plan
 // that is complete (defaults filled in) and free of contradictions, or [Errors]: every mistake with file, line,
 // column, what was expected and the nearest valid word. [Schema] is the same grammar as a JSON Schema, made from
-// the Go types, for editors. [Evaluate] compares a result with the plan's limits. [Plan.Encode] writes a plan that a program has
+// the Go types, for editors. [Plan.Evaluate] compares a result with the plan's limits. [Plan.Encode] writes a plan that a program has
 // made.
 //
 // The ready plans are files under plans; each says in teaches what it shows. Waves of licences are unrolled as a plan is read:

@@ -35,6 +35,6 @@
 // log is read by [OpenLog]; a [Step] is one of its lines in words, [Relive] fills in what it leaves out of a life, and
 // [Shrink] reduces a plan that breaks something to the least that still does.
 //
-// [Waves] computes waves of licences for a plan and a population ([PlanWaves] is its arithmetic, pure), and [WavePlan.Judge] holds
-// their bounds against a rehearsal.
+// [WaveSearch.Find] computes the largest waves of licences for a plan and a population that keep their bounds in a rehearsal;
+// [WaveSearch.Guess] is the arithmetic alone, and rehearses nothing.
 package rehearsal
