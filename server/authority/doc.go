@@ -3,7 +3,7 @@
 //
 // Start with [Resolve] (who should manage this device?), [Admit] (may this device enrol now?), [Transition] (may the
 // tenant's authority change so?) and [Plan] (what would this change do?). A preview and the change that it previews call
-// the same [Plan] (AUTH-35, I10); it asks [Judge] about each device.
+// the same [Plan] (AUTH-35, I10); it asks [Scene.Judge] about each device.
 //
 // It counts nobody's licences and reads no certificate: facts come in as small structs whose zero fields mean "no
 // objection", so that a caller who does not know a fact yet passes nothing.

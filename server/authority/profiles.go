@@ -50,7 +50,7 @@ type Fall struct {
 	Until  protocol.Time // it leaves at this moment at the latest; 0: no such moment
 }
 
-// Fall says what becomes of p, which is on c's device, when the change has come there. J is what [Judge] said of c.
+// Fall says what becomes of p, which is on c's device, when the change has come there. J is what [Scene.Judge] said of c.
 func (s *Scene) Fall(c *Subject, j *Judgement, p Profile) Fall {
 	switch {
 	case j.ends():
