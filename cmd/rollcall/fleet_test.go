@@ -107,7 +107,7 @@ func TestFleetRun(t *testing.T) {
 	if x.Enrolment == nil || x.Enrolment.Devices != 20 || x.Identity != "scep" || x.Full < 45 || !x.SharedHost || x.Loop != "open" || x.WokenBy != "themselves" {
 		t.Errorf("%+v", x)
 	}
-	if x.Generator.Calibration == nil || x.Generator.Calibration.Ceiling < 50 {
+	if x.Generator.Calibration == nil || x.Generator.Calibration.Ceiling <= 0 {
 		t.Errorf("calibration %+v", x.Generator.Calibration)
 	}
 	if first.Devices.Enrolled != 20 || len(first.Limits) != 2 || !first.Limits[0].OK {
