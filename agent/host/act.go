@@ -113,9 +113,7 @@ func (w watcher) Exchanged(_ protocol.Device, x *link.Exchange) {
 // managedBy hears who manages the machine.
 func (h *Host) managedBy(m protocol.Management) {
 	h.told = true
-	if before := h.rec.Management.Replaced; m.Replaced == 0 { // it is said while the machine enrols alone, and holds as long as the enrolment
-		m.Replaced = before
-	} else if before == 0 {
+	if m.Replaced != 0 && h.rec.Management.Replaced == 0 {
 		h.note(Entry{What: "replaced", Note: "the machine that " + h.rec.Link.Host + " had by this identifier since " + minute(m.Replaced.Time()) + " (" + replacedRule + ")"})
 	}
 	h.rec.Management = m

@@ -38,12 +38,14 @@ func (b bounded) Write(line []byte) (int, error) {
 	return b.File.Write(line)
 }
 
-// begin empties the log. Where its copy fails, as on a full disk, that is what there is room for.
+// begin empties the log. Where its copy fails, as on a full disk, that is what there is room for; of more than a log is to have, as what a
+// command of --allow may say, the end is kept.
 func (b bounded) begin() {
 	if full, err := os.Open(b.name); err == nil {
 		defer full.Close()
 		if before, err := os.OpenFile(b.name+".0", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err == nil {
 			defer before.Close()
+			_, _ = full.Seek(-mostLog, io.SeekEnd) // a shorter one stays at its beginning
 			_, _ = io.Copy(before, full)
 		}
 	}

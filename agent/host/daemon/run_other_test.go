@@ -38,6 +38,15 @@ func TestTheLogOfMacOSIsBounded(t *testing.T) {
 	if len(now) == 0 || len(now) > mostLog || len(before) > mostLog || len(before) < mostLog/2 || !bytes.HasSuffix(all.Bytes(), append(before, now...)) {
 		t.Errorf("%d bytes after %d, of %d in all", len(now), len(before), all.Len())
 	}
+	if _, err := f.Write(all.Bytes()); err != nil { // a command's, past the bound
+		t.Fatal(err)
+	}
+	if _, err := log.Write([]byte("\n")); err != nil {
+		t.Fatal(err)
+	}
+	if before, err := os.ReadFile(name + ".0"); err != nil || len(before) != mostLog || !bytes.HasSuffix(all.Bytes(), before) {
+		t.Errorf("of more there are %d bytes, %v", len(before), err)
+	}
 	if err := os.Remove(name + ".0"); err != nil {
 		t.Fatal(err)
 	}
