@@ -1,6 +1,9 @@
 package protocol
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // An Authority is who manages devices. Names and numbers are Microsoft Graph's mdmAuthority.
 type Authority uint8
@@ -18,10 +21,15 @@ var authorityNames = [...]string{"unknown", "intune", "sccm", "office365"}
 func (a Authority) String() string               { return name(authorityNames[:], uint8(a)) }
 func (a Authority) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// UnmarshalText takes the names that String gives; anything else is an error that lists them.
+// UnmarshalText takes the names that String gives; anything else is an error that lists those of authorities.
 func (a *Authority) UnmarshalText(b []byte) error {
-	i, err := parse("authority", authorityNames[:], b)
-	*a = Authority(i)
+	if *a = Unknown; string(b) == Unknown.String() {
+		return nil
+	}
+	i, err := parse("authority", authorityNames[1:], b)
+	if err == nil {
+		*a = Authority(i + 1)
+	}
 	return err
 }
 
@@ -97,5 +105,5 @@ func parse(what string, names []string, b []byte) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("%s %q: want one of %q", what, b, names)
+	return 0, fmt.Errorf("%s %q: want one of %s", what, b, strings.Join(names, ", "))
 }

@@ -251,7 +251,7 @@ func (s *Server) RemoveUser(ctx context.Context, now protocol.Time, who Actor, u
 			return err
 		}
 		if n > 0 {
-			return refuse(protocol.RuleRetire, "%s has %d enrolled devices: retire them first", u.UPN, n)
+			return refuse(protocol.RuleRetire, "%s has enrolled devices, %d: retire them first", u.UPN, n)
 		}
 		gone := store.User{ID: u.ID, UPN: u.UPN, Name: u.Name, Removed: true}
 		return s.change(ctx, now, &store.Change{Users: []store.User{gone}, Lines: line(delivery.WhatTenant, "", "user "+u.UPN+" removed")})

@@ -37,6 +37,9 @@ var componentName = regexp.MustCompile(`^[A-Za-z]\w*(\.[A-Za-z]\w*)+/\.?[A-Za-z]
 
 // config turns the flags into what the endpoints for Android devices take.
 func (f *androidFlags) config() (a device.Android, err error) {
+	if f.agent == "" && (f.agentURL != "" || f.agentChecksum != "") {
+		return a, errors.New("--android-agent: of which agent are --android-agent-url and --android-agent-checksum? Name its PACKAGE/CLASS")
+	}
 	if f.agent != "" || f.agentURL != "" || f.agentChecksum != "" {
 		if a.Installer.Component = f.agent; !componentName.MatchString(f.agent) {
 			return a, fmt.Errorf("--android-agent %q: want PACKAGE/CLASS of the device admin, such as org.example.agent/.AdminReceiver", f.agent)

@@ -107,7 +107,7 @@ func tellUpload(cmd *cobra.Command, p *target.PushChange, name, done string) err
 	case p.First:
 		text = "is the first one"
 	case p.OtherTopic:
-		text = fmt.Sprintf("has another topic, and strands %d devices (AUTH-32)", p.Stranded)
+		text = fmt.Sprintf("has another topic, and strands %s (AUTH-32)", number(p.Stranded, "device", "devices"))
 	}
 	if p.ClosesGap {
 		text += ", and closes the gap (AUTH-31)"

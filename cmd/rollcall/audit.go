@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 
@@ -16,6 +17,9 @@ import (
 	"rollcall/protocol"
 	"rollcall/server/logs"
 )
+
+// ruleForm is how rules are called.
+var ruleForm = regexp.MustCompile(`^[A-Z]+-?[0-9]+(\.[A-Z]+)?$`)
 
 func auditCommand() *cobra.Command {
 	var f target.LineFilter
@@ -31,7 +35,10 @@ With --json each line of it is one JSON object on a line of its own, with --foll
   rollcall audit --rule AUTH-23 --follow --json`,
 	})
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		f.Rule = protocol.Rule(strings.ToUpper(rule))
+		if rule = strings.ToUpper(rule); rule != "" && !ruleForm.MatchString(rule) {
+			return fmt.Errorf("--rule %q: want a rule such as AUTH-23", rule)
+		}
+		f.Rule = protocol.Rule(rule)
 		t, err := c.target()
 		if err != nil {
 			return err

@@ -63,16 +63,16 @@ func printState(w io.Writer, s *target.State) {
 	if s.OldEnd != 0 {
 		row(w, "old profiles", "AUTH-27: those of the authority before leave by "+when(s.OldEnd))
 	}
-	row(w, "still to come", fmt.Sprintf("%d devices pending, %d stale", s.Pending, s.Stale))
+	row(w, "still to come", fmt.Sprintf("%s pending, %d stale", number(s.Pending, "device", "devices"), s.Stale))
 	if s.Stranded > 0 {
-		row(w, "stranded", fmt.Sprintf("AUTH-32: %d devices know another topic than the push certificate has and have to enrol again; rollcall authority verify lists them", s.Stranded))
+		row(w, "stranded", fmt.Sprintf("AUTH-32: %s to enrol again, with another topic than the push certificate has; rollcall authority verify lists them", number(s.Stranded, "device has", "devices have")))
 	}
 	g := &s.Gap
 	switch {
 	case g.Open:
-		row(w, "push gap", fmt.Sprintf("AUTH-30: open since %s: %d devices held, %d of them pending or stale; upload a renewed certificate for %s", when(g.Since), g.Held, g.Blocked, g.Slot))
+		row(w, "push gap", fmt.Sprintf("AUTH-30: open since %s: %s held, %d of them pending or stale; upload a renewed certificate for %s", when(g.Since), number(g.Held, "device", "devices"), g.Blocked, g.Slot))
 	case g.Ended:
-		row(w, "push gap", fmt.Sprintf("AUTH-33: the certificate of %s has ended or is refused: %d devices held; renew it", g.Slot, g.Held))
+		row(w, "push gap", fmt.Sprintf("AUTH-33: the certificate of %s has ended or is refused: %s held; renew it", g.Slot, number(g.Held, "device", "devices")))
 	default:
 		row(w, "push gap", "none")
 	}
@@ -198,10 +198,10 @@ belongs, or that it has to enrol again.`,
 				}
 			})
 			if err == nil && v.Stranded > 0 {
-				err = &shown{&protocol.Refusal{Rule: protocol.RuleOtherTopic, Reason: fmt.Sprintf("%d devices have to enrol again", v.Stranded)}}
+				err = &shown{&protocol.Refusal{Rule: protocol.RuleOtherTopic, Reason: number(v.Stranded, "device has", "devices have") + " to enrol again"}}
 			}
 			if err == nil && v.Pending+v.Stale > 0 {
-				err = &shown{&protocol.Refusal{Rule: "AUTH-39", Reason: fmt.Sprintf("%d devices are not where they should be yet", v.Pending+v.Stale)}}
+				err = &shown{&protocol.Refusal{Rule: "AUTH-39", Reason: number(v.Pending+v.Stale, "device is not where it", "devices are not where they") + " should be yet"}}
 			}
 			return err
 		},
@@ -232,14 +232,19 @@ before a change to it, or under the present one, where it is late. Exit code 2 w
 					if f.Since != 0 {
 						what = "late since " + when(f.Since)
 					}
-					row(w, f.User, fmt.Sprintf("%d devices", f.Devices), "AUTH-38", what+": "+strings.Join(names, ", "))
+					row(w, f.User, number(f.Devices, "device", "devices"), "AUTH-38", what+": "+strings.Join(names, ", "))
 				}
-				fmt.Fprintf(w, "%d users lack assignments\n", len(list))
+				fmt.Fprintln(w, lacking(len(list)))
 			})
 			if err == nil && len(list) > 0 {
-				err = &shown{&protocol.Refusal{Rule: "AUTH-38", Reason: fmt.Sprintf("%d users lack assignments", len(list))}}
+				err = &shown{&protocol.Refusal{Rule: "AUTH-38", Reason: lacking(len(list))}}
 			}
 			return err
 		},
 	}
+}
+
+// lacking is that so many users have nothing of some families (AUTH-38).
+func lacking(users int) string {
+	return number(users, "user lacks", "users lack") + " assignments"
 }

@@ -159,7 +159,7 @@ func (k *check) enrol(ctx context.Context, l *link.Link, device *dialect.Apple, 
 	k.asked = true
 	links, err := k.t.Invite(ctx, []string{k.user})
 	if err != nil {
-		return k.step("enrol", "", err)
+		return k.step("enrol", "", named(err, "user", k.user))
 	}
 	_, err = l.Enrol(ctx, device, dialect.Start{URL: links[0].URL})
 	switch {

@@ -227,7 +227,7 @@ func warnUnits(cmd *cobra.Command, t *target.Rollcall, owned int) error {
 		}
 	}
 	if held > owned {
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: AUTH-09: %d users hold a licence that entitles Intune, and the tenant owns %d: nobody gets another one\n", held, owned)
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: AUTH-09: %s a licence that entitles Intune, and the tenant owns %d: nobody gets another one\n", number(held, "user holds", "users hold"), owned)
 	}
 	return nil
 }

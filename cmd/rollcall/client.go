@@ -217,6 +217,19 @@ func readInput(name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
+// mayWrite refuses to replace a file that is there, unless it is forced to. An empty name is of no file.
+func mayWrite(flag, name string, force bool) error {
+	switch st, err := os.Stat(name); {
+	case name == "" || err != nil:
+		return nil
+	case st.IsDir():
+		return fmt.Errorf("%s: %s is a folder: name a file", flag, name)
+	case !force:
+		return fmt.Errorf("%s: %s is there already; --force replaces it", flag, name)
+	}
+	return nil
+}
+
 func exists(name string) bool {
 	_, err := os.Stat(name)
 	return err == nil

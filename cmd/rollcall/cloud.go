@@ -65,13 +65,16 @@ type ownFile struct {
 func (f *cloudFlags) check() (hosts []string, err error) {
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {
-		return nil, fmt.Errorf("--listen: %w", err)
+		return nil, fmt.Errorf("--listen %q: want host:port", f.listen)
+	}
+	if _, _, err := net.SplitHostPort(f.courier); f.courier != "" && err != nil {
+		return nil, fmt.Errorf("--courier %q: want host:port", f.courier)
 	}
 	if f.identity != "" && f.courier == "" {
 		return nil, errors.New("--courier-identity is what --courier shows: give both")
 	}
-	if f.caOut != "" && !f.force && exists(f.caOut) {
-		return nil, fmt.Errorf("--ca-out: %s is there already; --force replaces it", f.caOut)
+	if err := mayWrite("--ca-out", f.caOut, f.force); err != nil {
+		return nil, err
 	}
 	if host != "" {
 		hosts = []string{host}
@@ -189,8 +192,8 @@ woken. Stopped by a signal, it says goodbye (GOAWAY), prints what it counted and
 			}
 			return f.run(cmd, ln, simulated{service, "APNs", service.CA(), func() (any, string) {
 				n := service.Counters()
-				return n, fmt.Sprintf("%d pushes accepted, %d notifications kept at the end, %d replaced by later ones, %d expired; refused: %v; faults: %v",
-					n.Accepted, n.Waiting, n.Replaced, n.Expired, n.Refused, n.Faults)
+				return n, fmt.Sprintf("%d pushes accepted, %d notifications kept at the end, %d replaced by later ones, %d expired; refused: %s; faults: %s",
+					n.Accepted, n.Waiting, n.Replaced, n.Expired, tally(n.Refused), tally(n.Faults))
 			}})
 		},
 	}

@@ -66,8 +66,8 @@ own it takes every fid or token and keeps what comes. Stopped by a signal, it pr
 			}
 			return f.run(cmd, ln, simulated{service, "FCM", service.CA(), func() (any, string) {
 				n := service.Counters()
-				return n, fmt.Sprintf("%d messages accepted, %d kept at the end, %d replaced by later ones, %d expired; %d access tokens; refused: %v; faults: %v",
-					n.Accepted, n.Waiting, n.Replaced, n.Expired, n.Tokens, n.Refused, n.Faults)
+				return n, fmt.Sprintf("%d messages accepted, %d kept at the end, %d replaced by later ones, %d expired; %d access tokens; refused: %s; faults: %s",
+					n.Accepted, n.Waiting, n.Replaced, n.Expired, n.Tokens, tally(n.Refused), tally(n.Faults))
 			}})
 		},
 	}

@@ -66,8 +66,8 @@ it is asked to keep. Without --identity anybody is an app. Stopped by a signal, 
 			}
 			return f.run(cmd, ln, simulated{service, "WNS", service.CA(), func() (any, string) {
 				n := service.Counters()
-				return n, fmt.Sprintf("%d notifications accepted, %d kept at the end, %d replaced by later ones, %d dropped; %d access tokens; refused: %v; faults: %v",
-					n.Accepted, n.Waiting, n.Replaced, n.Dropped, n.Tokens, n.Refused, n.Faults)
+				return n, fmt.Sprintf("%d notifications accepted, %d kept at the end, %d replaced by later ones, %d dropped; %d access tokens; refused: %s; faults: %s",
+					n.Accepted, n.Waiting, n.Replaced, n.Dropped, n.Tokens, tally(n.Refused), tally(n.Faults))
 			}})
 		},
 	}

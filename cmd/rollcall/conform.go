@@ -57,11 +57,14 @@ func (f *askFlags) add(flags *pflag.FlagSet, whom string) {
 	_ = flags.MarkHidden("mischief") // never fails: it was added above
 }
 
+// An output is a file that a flag names, to be written.
+type output struct{ flag, name string }
+
 // free refuses to replace files.
-func (f *askFlags) free(names ...string) error {
-	for _, name := range append(names, f.junit, f.html, f.badge) {
-		if name != "" && !f.force && exists(name) {
-			return fmt.Errorf("%s is there already; --force replaces it", name)
+func (f *askFlags) free(others ...output) error {
+	for _, o := range append(others, output{"--junit", f.junit}, output{"--html", f.html}, output{"--badge", f.badge}) {
+		if err := mayWrite(o.flag, o.name, f.force); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -186,7 +189,7 @@ func conform(cmd *cobra.Command, f *conformFlags, c *client) error {
 	if err != nil {
 		return err
 	}
-	if err := f.free(f.apnsCA, f.fcmCA, f.fcmKey, f.wnsCA, f.wnsIdentity); err != nil {
+	if err := f.free(output{"--apns-ca-out", f.apnsCA}, output{"--fcm-ca-out", f.fcmCA}, output{"--fcm-key-out", f.fcmKey}, output{"--wns-ca-out", f.wnsCA}, output{"--wns-identity-out", f.wnsIdentity}); err != nil {
 		return err
 	}
 	config, stop, err := f.config(ctx, cmd, c)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -104,8 +105,11 @@ func conformDevice(cmd *cobra.Command, f *conformDeviceFlags, suite conformance.
 	if err != nil {
 		return err
 	}
-	if err := f.free(f.ca); err != nil {
+	if err := f.free(output{"--ca-out", f.ca}); err != nil {
 		return err
+	}
+	if _, _, err := net.SplitHostPort(f.listen); f.listen != "" && err != nil {
+		return fmt.Errorf("--listen %q: want host:port", f.listen)
 	}
 	config := conformance.DeviceConfig{
 		Suite: suite, Listen: f.listen, Host: f.host, Only: f.only, Signs: f.signs, Patience: f.patience, Settle: f.settle, Total: f.total, Progress: conformProgress(cmd.ErrOrStderr()),

@@ -306,6 +306,12 @@ func devicesOrderCommand(c *client, kind target.OrderKind, short string) *cobra.
 	cmd := &cobra.Command{
 		Use: string(kind) + " DEVICE", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case kind == target.StartLostMode && o.Message == "":
+				return errors.New("--message: what is the device to show?")
+			case kind == target.ClearAppData && len(o.Packages) == 0:
+				return errors.New("--package: whose data goes? Name an app, such as com.example.mail")
+			}
 			t, err := c.target()
 			if err != nil {
 				return err
@@ -362,7 +368,9 @@ func devicesAssignCommand(c *client) *cobra.Command {
 			if err := t.AddSerials(cmd.Context(), serials); err != nil {
 				return err
 			}
-			return show(cmd, map[string]any{"serials": args}, func(w io.Writer) { fmt.Fprintf(w, "%d serial numbers assigned\n", len(args)) })
+			return show(cmd, map[string]any{"serials": args}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s assigned\n", number(len(args), "serial number", "serial numbers"))
+			})
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "the devices' user, by UPN (default: userless)")

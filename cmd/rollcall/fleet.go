@@ -309,9 +309,11 @@ already stays. Whoever has the key can vouch for any device: it is for a lab's s
 		Example: `  rollcall fleet maker-ca maker.pem
   rollcall serve --android-attestation require --android-attestation-roots maker.pem
   rollcall fleet run --target https://127.0.0.1:8443 --platform android --android-maker maker.pem`,
-		RunE: func(_ *cobra.Command, args []string) error {
-			_, err := makerCA(args[0])
-			return err
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return made(cmd, []string{args[0], args[0] + ".key"}, func() error {
+				_, err := makerCA(args[0])
+				return err
+			})
 		},
 	}
 }

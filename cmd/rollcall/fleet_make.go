@@ -87,7 +87,7 @@ enrolled by then. They are Apple's: a plan's PCs and Android devices are left ou
 			err = errors.Join(err, keepFleet(keeping, kept))
 			figures := map[string]any{"command": "fleet make", "devices": len(kept), "patient": enrolled.Patient, "again": enrolled.Again, "gave_up": enrolled.GaveUp, "seconds": enrolled.Seconds, "file": keeping, "steps": enrolled.Steps}
 			return errors.Join(err, show(cmd, figures, func(w io.Writer) {
-				fmt.Fprintf(w, "%d devices enrolled in %.1f s (%.0f a second) and kept in %s\n", len(kept), enrolled.Seconds, float64(len(kept))/enrolled.Seconds, keeping)
+				fmt.Fprintf(w, "%s enrolled in %.1f s (%.1f a second) and kept in %s\n", number(len(kept), "device", "devices"), enrolled.Seconds, float64(len(kept))/enrolled.Seconds, keeping)
 			}))
 		},
 	}

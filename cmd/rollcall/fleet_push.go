@@ -204,6 +204,50 @@ func makerCA(file string) (*certs.Authority, error) {
 	return keptCA(file, "rollcall maker of Android devices")
 }
 
+// make makes what is not there yet of the files by which server and push services know one another.
+func (f *pushFlags) make() error {
+	if _, err := pushCA(f.ca); err != nil {
+		return err
+	}
+	if f.wns != "" {
+		face, err := f.face(f.wns)
+		if err == nil {
+			_, err = f.newWNS("https://"+f.wns, face)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if f.fcm == "" {
+		return nil
+	}
+	face, err := f.face(f.fcm)
+	if err == nil {
+		_, err = f.newFCM("https://"+f.fcm, face)
+	}
+	return err
+}
+
+// made has files made that are not there yet, and says of each which it is.
+func made(cmd *cobra.Command, files []string, make func() error) error {
+	var there []bool
+	for _, name := range files {
+		there = append(there, exists(name))
+	}
+	if err := make(); err != nil {
+		return err
+	}
+	return show(cmd, map[string]any{"files": files}, func(w io.Writer) {
+		for i, name := range files {
+			if there[i] {
+				fmt.Fprintf(w, "%s: was there already, and stays\n", name)
+			} else {
+				fmt.Fprintf(w, "%s: written\n", name)
+			}
+		}
+	})
+}
+
 func fleetPushCACommand() *cobra.Command {
 	var f pushFlags
 	cmd := &cobra.Command{
@@ -219,28 +263,16 @@ the server before it starts, and to each load. What is there already stays.`,
   rollcall serve --wns wns.json --wns-ca push.pem --fcm fcm.json --fcm-url https://127.0.0.1:8445 --fcm-ca push.pem
   rollcall fleet run --target https://127.0.0.1:8443 --platform windows,android --apns-ca push.pem \
     --wns-listen 127.0.0.1:8444 --fcm-listen 127.0.0.1:8445 --everyone 10s`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			f.ca = args[0]
-			if _, err := pushCA(f.ca); err != nil {
-				return err
-			}
+			files := []string{f.ca, f.ca + ".key"}
 			if f.wns != "" {
-				face, err := f.face(f.wns)
-				if err == nil {
-					_, err = f.newWNS("https://"+f.wns, face)
-				}
-				if err != nil {
-					return err
-				}
+				files = append(files, f.identity)
 			}
 			if f.fcm != "" {
-				face, err := f.face(f.fcm)
-				if err == nil {
-					_, err = f.newFCM("https://"+f.fcm, face)
-				}
-				return err
+				files = append(files, f.account)
 			}
-			return nil
+			return made(cmd, files, f.make)
 		},
 	}
 	f.others(cmd.Flags())

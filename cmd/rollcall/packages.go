@@ -44,7 +44,7 @@ DiscoveryServiceFullUrl, and the printed thumbprint as Secret.`,
 			if !cmd.Flags().Changed("machines") {
 				return errors.New("--machines: how many may it enrol? Give 1 to 10000")
 			}
-			if err := mayWrite(out, force); err != nil { // it may be the one copy of another package's key
+			if err := mayWrite("--out", out, force); err != nil { // it may be the one copy of another package's key
 				return err
 			}
 			t, err := c.target()

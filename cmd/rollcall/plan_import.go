@@ -50,7 +50,7 @@ func (f *planImportFlags) run(cmd *cobra.Command) error {
 	if f.who.export == "" {
 		return errors.New("--export: want the folder of an export, or its CSV")
 	}
-	if err := mayWrite(f.out, f.force); err != nil {
+	if err := mayWrite("--out", f.out, f.force); err != nil {
 		return err
 	}
 	pop, err := f.who.imported(cmd)
@@ -135,14 +135,6 @@ func comments(in lang.Language, head string, notes []population.Note) map[string
 		all[n.Path] = append(all[n.Path], text)
 	}
 	return all
-}
-
-// mayWrite refuses to replace a file that is there, unless it is forced to.
-func mayWrite(out string, force bool) error {
-	if out != "" && !force && exists(out) {
-		return fmt.Errorf("--out: %s is there already; --force replaces it", out)
-	}
-	return nil
 }
 
 // writePlan writes a plan to a file, and tells human about it on the terminal; without a file it goes to stdout and human to stderr.

@@ -124,10 +124,8 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 	if f.who.export == "" && f.who.plan == "" && len(args) == 0 {
 		return errors.New("want a plan, or a tenant's --export: rollcall plan waves --export FOLDER")
 	}
-	for flag, name := range map[string]string{"--out": f.out, "--csv": f.csv} {
-		if name != "" && !f.force && exists(name) {
-			return fmt.Errorf("%s: %s is there already; --force replaces it", flag, name)
-		}
+	if err := cmp.Or(mayWrite("--out", f.out, f.force), mayWrite("--csv", f.csv, f.force)); err != nil {
+		return err
 	}
 	base, pop, madeUp, notes, err := f.base(cmd, args)
 	if err != nil {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -175,12 +176,11 @@ func (f *previewFlags) question(cmd *cobra.Command) (o population.Options, want 
 
 // room refuses to replace files before anything is read (HST-125).
 func (f *previewFlags) room() error {
-	for flag, name := range map[string]string{"--csv": f.csv, "--html": f.html} {
-		if name != "" && name != "-" && !f.force && exists(name) {
-			return fmt.Errorf("%s: %s is there already; --force replaces it", flag, name)
-		}
+	csv := f.csv
+	if csv == "-" { // stdout
+		csv = ""
 	}
-	return nil
+	return cmp.Or(mayWrite("--csv", csv, f.force), mayWrite("--html", f.html, f.force))
 }
 
 // write writes the files that were asked for.

@@ -181,8 +181,8 @@ func (f *rehearseFlags) places() error {
 			return fmt.Errorf("%s and %s would both write %s: name another file", other, to.flag, to.name)
 		}
 		taken[place] = to.flag
-		if !f.force && exists(to.name) {
-			return fmt.Errorf("%s: %s is there already; --force replaces it", to.flag, to.name)
+		if err := mayWrite(to.flag, to.name, f.force); err != nil {
+			return err
 		}
 		if filepath.Dir(place) == filepath.Clean(f.report) {
 			continue // which is made first

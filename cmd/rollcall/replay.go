@@ -51,8 +51,8 @@ was, the first limit that failed. Limits on wall time, processor time and memory
 }
 
 func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
-	if shrink != "" && !f.force && exists(shrink) {
-		return fmt.Errorf("--shrink: %s is there already; --force replaces it", shrink)
+	if err := mayWrite("--shrink", shrink, f.force); err != nil {
+		return err
 	}
 	file, log, err := openLog(name)
 	if err != nil {

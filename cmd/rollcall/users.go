@@ -45,7 +45,7 @@ the licences of users with devices are changed by rollcall users licences, which
 			if err := t.AddUsers(cmd.Context(), users); err != nil {
 				return err
 			}
-			return show(cmd, map[string]any{"users": users}, func(w io.Writer) { fmt.Fprintf(w, "%d users added or changed\n", len(users)) })
+			return show(cmd, map[string]any{"users": users}, func(w io.Writer) { fmt.Fprintf(w, "%s added or changed\n", number(len(users), "user", "users")) })
 		},
 	}
 	cmd.Flags().StringVar(&u.Name, "name", "", "name that people read")
@@ -112,7 +112,7 @@ stay as they are, even if somebody else changes them at the same time; the id of
 				return err
 			}
 			var p target.Preview
-			done := fmt.Sprintf("the licences of %d users are changed", len(list))
+			done := fmt.Sprintf("the licences of %s are changed", number(len(list), "user", "users"))
 			if preview {
 				done = "nothing was changed"
 				p, err = t.PreviewLicences(cmd.Context(), list)

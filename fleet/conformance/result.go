@@ -226,6 +226,10 @@ func (v verdict) Verdict() string { return v.word }
 // Summary writes the result for people: each statement on a line, what failed with the exchange that decided.
 func (r *Result) Summary(w io.Writer) error {
 	var b strings.Builder
+	names := 0
+	for i := range r.Findings {
+		names = max(names, len(r.Findings[i].ID))
+	}
 	for _, suite := range r.suites() {
 		fmt.Fprintf(&b, "%s\n", suite)
 		for i := range r.Findings {
@@ -233,12 +237,12 @@ func (r *Result) Summary(w io.Writer) error {
 			if f.Suite != suite {
 				continue
 			}
-			fmt.Fprintf(&b, "  %-14s %-13s %-6s %s\n", f.Outcome, f.ID, f.Level, f.Says)
+			fmt.Fprintf(&b, "  %-14s %-*s %-6s %s\n", f.Outcome, names, f.ID, f.Level, f.Says)
 			if f.Reason != "" {
-				fmt.Fprintf(&b, "  %-14s %-13s %-6s %s\n", "", "", "", f.Reason)
+				fmt.Fprintf(&b, "  %-14s %-*s %-6s %s\n", "", names, "", "", f.Reason)
 			}
 			for _, line := range f.remarks() {
-				fmt.Fprintf(&b, "  %-14s %-13s %-6s %s\n", "", "", "", line)
+				fmt.Fprintf(&b, "  %-14s %-*s %-6s %s\n", "", names, "", "", line)
 			}
 			if f.Exchange != nil && (f.failed() || f.Outcome == Unasked || f.Outcome == Fail) {
 				for line := range strings.Lines(f.Exchange.String()) {

@@ -45,6 +45,9 @@ func OpenLog(name string, r io.Reader) (*ReadLog, error) {
 	var version struct {
 		EventLog *int `json:"event_log"`
 	}
+	if text := bytes.TrimSpace(first); len(text) > 0 && text[0] != '{' {
+		return nil, l.fail("no event log, which begins with a JSON object; rehearse --log writes one")
+	}
 	if err := json.NewDecoder(bytes.NewReader(first)).Decode(&version); err != nil {
 		return nil, l.fail("no JSON: %s", said(err))
 	}

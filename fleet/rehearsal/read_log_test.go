@@ -59,7 +59,7 @@ func TestLogErrors(t *testing.T) {
 	const header = `{"event_log":1,"name":"x","plan":"until: 1d","seed":7,"population":{"made":true,"devices":1},"start":"2026-01-05T08:00:00Z","until_seconds":1,"partition":1}`
 	for text, want := range map[string]string{
 		"":                               "x: empty: no event log",
-		"no\n":                           "x:1:1: no JSON: invalid character 'o' in literal null (expecting 'u')",
+		"no\n":                           "x:1:1: no event log, which begins with a JSON object; rehearse --log writes one",
 		`{"event_log":9}`:                "x:1:1: an event log of version 9: this program reads version 1",
 		`{"event_log":1,"y":2}`:          `x:1:1: no header of an event log: unknown field "y"`,
 		header[:40]:                      "x:1:1: no JSON: the line is cut off",

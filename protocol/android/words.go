@@ -197,5 +197,9 @@ func oneOf[T ~string](to *T, b []byte, words []T) error {
 		*to = words[i]
 		return nil
 	}
-	return fmt.Errorf("%.40q: want one of %q", b, words)
+	names := make([]string, len(words))
+	for i, w := range words {
+		names[i] = string(w)
+	}
+	return fmt.Errorf("%.40q: want one of %s", b, strings.Join(names, ", "))
 }

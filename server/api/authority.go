@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/protocol"
@@ -329,7 +330,7 @@ func (in *settings) read() (change func(*server.Settings), err error) {
 		at := slices.Index(authority.WorkloadNames[:], w.Workload)
 		by, ok := authority.DeciderNamed(w.Decider)
 		if at < 0 {
-			return nil, wrongValue(fmt.Sprintf("workloads[%d].workload", i), "want one of %q", authority.WorkloadNames)
+			return nil, wrongValue(fmt.Sprintf("workloads[%d].workload", i), "want one of %s", strings.Join(authority.WorkloadNames[:], ", "))
 		}
 		if !ok {
 			return nil, wrongValue(fmt.Sprintf("workloads[%d].decider", i), "want configmgr, pilot or intune")

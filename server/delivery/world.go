@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"rollcall/protocol"
@@ -104,7 +105,7 @@ func (g *LicenceGate) UnmarshalText(b []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("licence gate %q: want one of %q", b, licenceGateNames)
+	return fmt.Errorf("licence gate %q: want one of %s", b, strings.Join(licenceGateNames[:], ", "))
 }
 
 // A User is what decisions need of one user.

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	"rollcall/protocol"
 	"rollcall/protocol/android"
@@ -54,7 +55,7 @@ func (c *check) word(path, word string, of []string) {
 
 func (c *check) must(path, word string, of []string) {
 	if !slices.Contains(of, word) {
-		c.no(path, "%.40q: want one of %q", word, of)
+		c.no(path, "%.40q: want one of %s", word, strings.Join(of, ", "))
 	}
 }
 
