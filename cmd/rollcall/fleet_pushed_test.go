@@ -62,7 +62,8 @@ until: 20s
 	if x := &paced.Load; x.WokenBy != "push" || x.Woken.Count == 0 || x.DoneBy[protocol.Windows] == 0 || x.DoneBy[protocol.Android] == 0 || x.NotWoken > 0 {
 		t.Errorf("%+v, %+v", paced.CheckIns, x)
 	}
-	if c := paced.CheckIns; c.Offered != 10 || c.Done != 10 { // what was pushed while they enrolled is no arrival
+	// What was pushed while they enrolled is no arrival; what the server has not sent by then may be, once a device.
+	if c := paced.CheckIns; c.Offered < 10 || c.Offered > 10+6 || c.Done != c.Offered {
 		t.Errorf("%+v, want the 10 of the plan", c)
 	}
 	if by := paced.Devices.ByPlatform; len(by) != 2 {
