@@ -100,20 +100,22 @@ func dialAgent(ctx context.Context, dir string) (net.Conn, error) {
 // A desk is where requests come in while the agent runs.
 type desk struct {
 	asks     chan asking
+	folder   *folder
 	stream   *atomic.Pointer[courier.State]
 	listener net.Listener
-	name     string // of the socket
 	stop     context.CancelFunc
 	open     sync.WaitGroup
 }
 
 // newDesk opens the socket. What is there of it is of an agent that was killed: this process has the folder.
-func newDesk(ctx context.Context, dir string, stream *atomic.Pointer[courier.State]) (*desk, error) {
-	name := filepath.Join(dir, socketFile)
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func newDesk(ctx context.Context, f *folder, stream *atomic.Pointer[courier.State]) (*desk, error) {
+	if err := f.ours(); err != nil {
 		return nil, err
 	}
-	short, done, err := socketIn(dir)
+	if err := os.Remove(filepath.Join(f.dir, socketFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	short, done, err := socketIn(f.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +125,7 @@ func newDesk(ctx context.Context, dir string, stream *atomic.Pointer[courier.Sta
 		return nil, err
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false) // by a name that may hold no more
-	d := &desk{asks: make(chan asking), stream: stream, listener: l, name: name}
+	d := &desk{asks: make(chan asking), folder: f, stream: stream, listener: l}
 	ctx, d.stop = context.WithCancel(ctx)
 	d.open.Go(func() {
 		for {
@@ -141,7 +143,9 @@ func newDesk(ctx context.Context, dir string, stream *atomic.Pointer[courier.Sta
 func (d *desk) close() {
 	d.stop()
 	d.listener.Close()
-	os.Remove(d.name)
+	if d.folder.ours() == nil { // else it is another agent's
+		os.Remove(filepath.Join(d.folder.dir, socketFile))
+	}
 	d.open.Wait()
 }
 
@@ -170,7 +174,9 @@ func (d *desk) serve(ctx context.Context, conn net.Conn) {
 	}
 	hangUp() // who was taken gets an answer, even of an agent that ends
 	var answer askedAnswer
-	if err := <-a.done; err != nil {
+	if err := <-a.done; errors.Is(err, context.Canceled) {
+		answer.Error = "the agent was stopped before it was done: start it, and try again"
+	} else if err != nil {
 		answer.Error = err.Error()
 	}
 	conn.SetDeadline(time.Now().Add(sayFor))

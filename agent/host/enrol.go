@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/agent"
+	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
 	"rollcall/certs/scep"
 	"rollcall/protocol"
@@ -58,7 +60,7 @@ func (h *Host) Enrol(ctx context.Context, j Join) error {
 		return fmt.Errorf("this machine is managed by %s already: rollcall agent unenroll takes it out", h.rec.Link.Host)
 	}
 	link, err := url.Parse(j.URL)
-	if err != nil || link.Scheme != "https" || link.Host == "" {
+	if err != nil || link.Scheme != "https" || link.Hostname() == "" || link.Port() != "" && !isPort(link.Port()) {
 		return errors.New("the enrolment link is no https URL: paste the line that the server printed")
 	}
 	if j.CA, err = parsePin(j.CA); err != nil {
@@ -133,12 +135,8 @@ func (h *Host) begin(ctx context.Context, link *url.URL, j *Join) error {
 	if err != nil {
 		return explain(err, r.Link.Host, real)
 	}
-	if j.As == protocol.Windows {
-		i, err := invitationOf(c.profile)
-		if err != nil {
-			return err
-		}
-		r.Seal = i.Seal
+	if err := r.reads(c.profile); err != nil { // before it is kept: a whole one may come of the same line again
+		return &advised{fmt.Sprintf("what %s answers the enrolment link with enrols no machine (%.300v): see that the server of this line is what answers there, and paste the line again", r.Link.Host, err), err}
 	}
 	r.Link.Trusted, r.Clock.Driven, r.Pending = c.trusted, c.driven, &pending{c.profile}
 	if err := h.folder.save(r); err != nil {
@@ -146,6 +144,22 @@ func (h *Host) begin(ctx context.Context, link *url.URL, j *Join) error {
 	}
 	h.rec = r
 	return explain(c.wrong, r.Link.Host, real) // the profile is kept: it cannot be fetched again
+}
+
+// reads takes what an enrolment link brought, or says what is wrong with it.
+func (r *record) reads(brought []byte) error {
+	switch r.Kind {
+	case protocol.Windows:
+		i, err := invitationOf(brought)
+		r.Seal = i.Seal
+		return err
+	case protocol.Android:
+		_, err := bundleOf(brought)
+		return err
+	}
+	var out dialect.Act
+	d := dialect.NewApple(dialect.Who{Number: 1, UDID: r.UDID}, &dialect.Model{Platform: r.Kind}, nil)
+	return cmp.Or(d.Enrol(0, dialect.Start{Profile: brought}, &out), out.Err)
 }
 
 // join enrols with the profile that was fetched.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,10 +90,10 @@ func advice(err error, host string, now time.Time) string {
 		return fmt.Sprintf("%s does not speak TLS: check the port in the line, and what stands in front of the server", host)
 	}
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		return fmt.Sprintf("the certificate of %s is for %s: use one of these names in the line, or start the server with --name %s", host, strings.Join(names(e.Certificate), ", "), e.Host)
+		return fmt.Sprintf("the certificate of %s is for %s: use one of these names in the line, or start the server with --name %s", host, few(names(e.Certificate)), e.Host)
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fmt.Sprintf("nothing on this machine vouches for the certificate of %s: paste the whole line, with --ca", host)
+		return fmt.Sprintf("nothing that this machine believes vouches for the certificate of %s: paste the whole line, with --ca; where it is enrolled already, somebody else answers there, or the server has a new certificate authority", host)
 	}
 	if _, ok := errors.AsType[*scep.Failure](err); ok {
 		return "the server gives no certificate for this enrolment link: it was used, or is too old; ask for a new line (rollcall users invite)"
@@ -195,6 +196,23 @@ func names(c *x509.Certificate) (list []string) {
 		list = append(list, ip.String())
 	}
 	return list
+}
+
+// few is a list for one sentence: whoever has a certificate may write what he likes into it (HST-068, HST-120).
+func few(list []string) string {
+	const most = 3
+	var b strings.Builder
+	for n, s := range list[:min(len(list), most)] {
+		if n > 0 {
+			b.WriteString(", ")
+		}
+		quoted := strconv.Quote(strings.ToValidUTF8(s[:min(len(s), maxWord)], ""))
+		b.WriteString(quoted[1 : len(quoted)-1])
+	}
+	if more := len(list) - most; more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

@@ -121,7 +121,12 @@ func ownFolder(dir string) error {
 
 // close gives the folder back. Where nothing came of taking it, nothing of it stays.
 func (f *folder) close() error {
-	err := f.giveBack()
+	var err error
+	if f.ours() != nil {
+		f.made = nil
+	} else {
+		err = f.giveBack()
+	}
 	if list, no := os.ReadDir(f.dir); no != nil || len(list) != 1 { // the lock alone
 		f.made = nil
 	}
@@ -137,6 +142,18 @@ func (f *folder) close() error {
 	}
 	f.made = nil
 	return err
+}
+
+// errTaken is that the folder is another's, or nobody's, while this process has it.
+var errTaken = errors.New("the state folder was taken away")
+
+// ours refuses a folder that was taken away, or that another agent made anew in its place, which would lose its identity by what this
+// one keeps (HST-121).
+func (f *folder) ours() error {
+	if isAt(f.lock.file, filepath.Join(f.dir, lockFile)) {
+		return nil
+	}
+	return &advised{fmt.Sprintf("the state folder %s was taken away while this agent ran, or is another one now: nothing more is kept or done there; start the agent again, or enrol the machine with a new line", f.dir), errTaken}
 }
 
 // giveBack gives what root wrote to the user whose the folder is: the agent that the system runs is not root.
@@ -164,6 +181,9 @@ type sealedState struct {
 
 // save replaces the state as a whole: what was there before is there until the new one is.
 func (f *folder) save(r *record) error {
+	if err := f.ours(); err != nil {
+		return err
+	}
 	state, err := json.Marshal(r)
 	if err != nil {
 		return err

@@ -7,14 +7,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"rollcall/certs"
 	"rollcall/protocol"
 )
 
@@ -397,5 +401,88 @@ func TestHST121ALockThatIsTakenAway(t *testing.T) {
 	}
 	if err := os.WriteFile(name, nil, 0o600); err != nil || isAt(f.lock.file, name) {
 		t.Error("a file is taken for another of its name", err)
+	}
+}
+
+// A state folder that was taken away while its agent runs is not written to: not where there is none, and not where another agent has
+// made it anew, whose identity would be lost. The agent ends, and says so (HST-121).
+func TestHST121AFolderThatIsAnothersNow(t *testing.T) {
+	t.Parallel()
+	for _, anew := range []string{"nothing", "a lock", "a state"} {
+		dir := filepath.Join(t.TempDir(), "state")
+		h := bare(t, dir)
+		h.rec.Trouble = "something is not back yet" // it does not end by itself
+		if err := h.folder.save(h.rec); err != nil {
+			t.Fatal(err)
+		}
+		desk, err := newDesk(t.Context(), h.folder, &h.stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Skip("an agent's folder cannot be taken away on this system: ", err)
+		}
+		var other *Host
+		if anew != "nothing" {
+			other = bare(t, dir)
+		}
+		if anew == "a state" {
+			saved(t, other.folder, "another")
+			if err := other.folder.note(Entry{What: "enrolled"}); err != nil {
+				t.Fatal(err)
+			}
+			if second, err := newDesk(t.Context(), other.folder, &other.stream); err != nil {
+				t.Fatal(err)
+			} else {
+				defer second.close()
+			}
+		}
+		there := filesOf(t, dir)
+		for what, err := range map[string]error{
+			"save": h.folder.save(h.rec), "note": h.folder.note(Entry{What: "ended"}), "clear": h.folder.clear(h.rec), "follow": h.follow(), "over": h.over("x"),
+			"run": h.Run(t.Context(), nil),
+		} {
+			if !errors.Is(err, errTaken) || !strings.Contains(err.Error(), "start the agent again") {
+				t.Errorf("there is %s: %s: %v", anew, what, err)
+			}
+		}
+		desk.close()
+		h.folder.close()
+		if now := filesOf(t, dir); !slices.Equal(now, there) {
+			t.Errorf("there is %s: it has %q, and had %q", anew, now, there)
+		}
+	}
+}
+
+// filesOf lists what is in a folder, with what is in it.
+func filesOf(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		b, _ := os.ReadFile(filepath.Join(dir, e.Name())) // a socket has none
+		list = append(list, e.Name()+": "+string(b))
+	}
+	return list
+}
+
+// What a link brings is read before it is kept: of the same line a whole one may come later.
+func TestHST120ALinkThatBringsNothing(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []protocol.Platform{protocol.IPadOS, protocol.MacOS, protocol.Windows, protocol.Android} {
+		for _, brought := range []string{"", "<plist><dict/></plist>", "<!DOCTYPE html><title>Sign in</title>", "{}"} {
+			ca, err := certs.NewIssuer("lab", time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			link, chain := serve(t, ca, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, brought) })
+			h := bare(t, filepath.Join(t.TempDir(), "state"))
+			err = h.Enrol(t.Context(), Join{URL: link.String(), CA: pinOf(chain[1]), As: kind})
+			if err == nil || !strings.Contains(err.Error(), "paste the line again") || strings.Contains(err.Error(), "\n") || h.rec.Pending != nil || !h.idle() {
+				t.Errorf("%v, %q: %v, pending %v", kind, brought, err, h.rec.Pending)
+			}
+		}
 	}
 }

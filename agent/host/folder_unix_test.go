@@ -26,8 +26,10 @@ func TestHST120APipeHoldsNobodyUp(t *testing.T) {
 		if err != nil || r.UDID != "two" && name != stateFile || r.UDID != "one" && name == stateFile {
 			t.Errorf("%s: load = %+v, %v", name, r, err)
 		}
-		saved(t, f, "three")
-		if err := f.note(Entry{What: "enrolled"}); (err == nil) != (name != journalFile) {
+		if err := f.save(&record{UDID: "three"}); (err == nil) != (name != lockFile) || err != nil && !errors.Is(err, errTaken) {
+			t.Errorf("%s: save = %v", name, err)
+		}
+		if err := f.note(Entry{What: "enrolled"}); (err == nil) != (name != journalFile && name != lockFile) {
 			t.Errorf("%s: note = %v", name, err)
 		}
 		if _, err := Journal(f.dir); (err == nil) != (name != journalFile && name != olderFile) {

@@ -33,12 +33,20 @@ type Entry struct {
 // cap bounds what a server or a command says.
 func (e *Entry) cap() {
 	for _, s := range []*string{&e.What, &e.UUID, &e.Status, &e.Note, &e.Shown} {
-		*s = strings.ToValidUTF8(strings.ReplaceAll((*s)[:min(len(*s), maxField)], "\n", "; "), "") // one line, as people read it
+		*s = bounded(*s)
 	}
+}
+
+// bounded is what is kept of what a server or a command says: one line, as people read it.
+func bounded(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxField)], "\n", "; "), "")
 }
 
 // note appends e to the journal, on disk when it returns.
 func (f *folder) note(e Entry) error {
+	if err := f.ours(); err != nil {
+		return err
+	}
 	e.cap()
 	line, err := json.Marshal(e)
 	if err != nil {

@@ -125,10 +125,12 @@ func (c *closed) Close() error { *c = true; return nil }
 // A state folder whose path is longer than the name of a socket may be is asked all the same.
 func TestALongPathHasASocket(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 40))
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	f, err := takeFolder(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := newDesk(t.Context(), dir, new(atomic.Pointer[courier.State]))
+	defer f.close()
+	d, err := newDesk(t.Context(), f, new(atomic.Pointer[courier.State]))
 	if err != nil {
 		t.Fatal(err)
 	}

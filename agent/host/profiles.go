@@ -29,6 +29,9 @@ const (
 // follow has the machine's files follow the profiles of its device; none without one. What cannot be done is told, kept for the status, and
 // tried again after the next conversation: no file of the system stands between an agent and its server.
 func (h *Host) follow() error {
+	if err := h.folder.ours(); err != nil {
+		return err
+	}
 	list := h.installed()
 	ctx, cancel := context.WithTimeout(context.Background(), followFor)
 	defer cancel()

@@ -166,7 +166,7 @@ func (h *Host) settle(err error) error {
 			err = &advised{outlivedAt(until), err}
 		}
 		err = explain(err, h.rec.Link.Host, h.real())
-		h.rec.Bad, h.rec.Why = now, err.Error()
+		h.rec.Bad, h.rec.Why = now, bounded(err.Error())
 	}
 	no := h.keep(h.device, &dialect.Act{})
 	if errors.Is(no, errTooLong) { // from here on it is what a restart would make of it
@@ -247,7 +247,9 @@ func (h *Host) abandon() error {
 func (h *Host) over(why string) error {
 	r := h.rec.ended(protocol.At(h.now()), why)
 	r.Apply, r.Trouble = h.rec.Apply, notBack
-	if err := h.folder.clear(r); err != nil {
+	if err := h.folder.clear(r); errors.Is(err, errTaken) { // what is there now is nothing to go back to
+		return err
+	} else if err != nil {
 		return errors.Join(err, h.reload())
 	}
 	h.rec, h.device = r, nil
@@ -275,7 +277,7 @@ func (h *Host) reload() error {
 }
 
 // Run checks in when something is due, at each wake-up and every poll interval, until ctx ends or nobody manages the machine any more and
-// all is back that was there before, which is no error. A wake-up is the magic that came with it; a nil channel means those of the server's
+// all is back that was there before, which is no error; the error is that its state folder was taken away. A wake-up is the magic that came with it; a nil channel means those of the server's
 // push service, by a stream of package courier. Many are followed by fewer conversations (HST-120). What a conversation came to is in the log.
 func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 	if h.idle() {
@@ -283,18 +285,17 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 	}
 	defer h.deafen()
 	var asks <-chan asking
-	if d, err := newDesk(ctx, h.folder.dir, &h.stream); err == nil {
+	if d, err := newDesk(ctx, h.folder, &h.stream); err == nil {
 		defer d.close()
 		asks = d.asks
 	} else {
 		h.cfg.Log.WithError(err).Warn("nobody can ask this agent for anything while it runs")
 	}
-	h.loop(ctx, wakes, asks)
-	return nil
+	return h.loop(ctx, wakes, asks)
 }
 
 // loop is Run with what reaches it.
-func (h *Host) loop(ctx context.Context, wakes <-chan string, asks <-chan asking) {
+func (h *Host) loop(ctx context.Context, wakes <-chan string, asks <-chan asking) error {
 	reached := true // the server was, just now, or nothing is known of that
 	talked := func(err error) error {
 		if err != nil && ctx.Err() == nil {
@@ -307,9 +308,12 @@ func (h *Host) loop(ctx context.Context, wakes <-chan string, asks <-chan asking
 		talked(h.CheckIn(ctx))
 	}
 	for ctx.Err() == nil {
+		if err := h.folder.ours(); err != nil {
+			return err
+		}
 		if h.idle() {
 			h.cfg.Log.Info("nobody manages this machine any more")
-			return
+			return nil
 		}
 		woken := wakes
 		if woken == nil {
@@ -340,6 +344,7 @@ func (h *Host) loop(ctx context.Context, wakes <-chan string, asks <-chan asking
 		}
 		wait.Stop()
 	}
+	return nil
 }
 
 // late tells whether a machine that has just started is to come later, at a moment of its own: many that an outage kept away past their

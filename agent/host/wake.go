@@ -172,7 +172,7 @@ func courierOf(ctx context.Context, client *http.Client, host string) (string, e
 	if said == "" {
 		return "", courier.ErrNone
 	}
-	if port, err := strconv.ParseUint(said, 10, 16); err != nil || port == 0 {
+	if !isPort(said) {
 		return "", fmt.Errorf("%s: %q is no port", wake.Header, said[:min(len(said), maxWord)])
 	}
 	name, _, err := net.SplitHostPort(host)
@@ -185,8 +185,13 @@ func checkCourier(s string) error {
 		return nil
 	}
 	name, port, err := net.SplitHostPort(s)
-	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || name == "" {
+	if err != nil || !isPort(port) || name == "" {
 		return fmt.Errorf("--courier %q: want host:port, or %s", s, NoCourier)
 	}
 	return nil
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n != 0
 }

@@ -53,7 +53,10 @@ func (t *trust) verify(host string, now func() time.Time) func(tls.ConnectionSta
 			between.AddCert(c)
 		}
 		leaf := cs.PeerCertificates[0]
-		chains, err := leaf.Verify(x509.VerifyOptions{Roots: t.pool, Intermediates: between, DNSName: host, CurrentTime: at})
+		chains, err := leaf.Verify(x509.VerifyOptions{Roots: t.pool, Intermediates: between, CurrentTime: at})
+		if err == nil {
+			err = leaf.VerifyHostname(host) // once its names are known to be the server's own words
+		}
 		if err != nil {
 			return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
 		}

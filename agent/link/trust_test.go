@@ -3,6 +3,7 @@ package link
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"testing"
 	"time"
 
@@ -51,9 +52,13 @@ func TestVerdict(t *testing.T) {
 		{"when it has ended", "mdm.example.org", 49 * time.Hour, []*x509.Certificate{good}, false},
 		{"before it begins", "mdm.example.org", -400 * 24 * time.Hour, []*x509.Certificate{good}, false},
 		{"good after all that", "mdm.example.org", time.Hour, []*x509.Certificate{good}, true},
+		{"another's for another host", "mdm.example.com", time.Hour, []*x509.Certificate{leaf(other, "mdm.example.org", 48*time.Hour)}, false},
 	} {
 		err := tr.verify(tt.host, func() time.Time { return now.Add(tt.at) })(tls.ConnectionState{PeerCertificates: tt.shown})
 		if (err == nil) != tt.want {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if _, named := errors.AsType[x509.HostnameError](err); named != (tt.name == "for another host") { // whose words these are is known first
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}

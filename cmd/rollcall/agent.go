@@ -77,8 +77,8 @@ stopped.
 As windows or android it is managed by these systems' own protocols. For android the line comes from rollcall users invite --android
 MODE --for agent.
 
---ca is the SHA-256 of a certificate in the server's chain, its CA's as a rule, or of its public key (SPKI): the agent believes that one
-alone. Without it the system's CAs decide.`,
+--ca is the SHA-256 of a certificate in the server's chain, its CA's as a rule, or of its public key (SPKI): that one is believed,
+and from the enrolment on what the enrolment profile brings as well. Without --ca the system's CAs decide.`,
 		Example: `  rollcall agent enroll https://lab.example.org:8443/e/TOKEN --ca sha256:HASH
   rollcall agent enroll https://lab.example.org:8443/e/TOKEN --ca sha256:HASH --as mac --allow lock='loginctl lock-sessions'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
