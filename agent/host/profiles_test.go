@@ -106,6 +106,38 @@ func TestHST121WhatDidNotComeBackIsToldAndTriedAgain(t *testing.T) {
 	}
 }
 
+// Something that somebody put in the place of a profile's file is told, once, by the journal, and by the status and the doctor as long as it
+// is there, while the profile is installed.
+func TestHST121WhatIsInTheWayIsTold(t *testing.T) {
+	h, _, file := placed(t)
+	store, err := h.profiles()
+	if err := errors.Join(err, os.Remove(file), os.Mkdir(file, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	have := []apply.Installed{{Identifier: "org.example.mail", Content: 1}}
+	match := func() error { return h.trouble(store.Match(t.Context(), h.allowed(), have)) }
+	for range 2 {
+		if err := match(); !errors.Is(err, ErrFiles) || !strings.Contains(err.Error(), file+" is there, and is no file") {
+			t.Fatalf("told by %v", err)
+		}
+	}
+	if s, err := Read(h.folder.dir, h.now(), Facts{}); err != nil || !strings.Contains(s.Trouble, file) {
+		t.Errorf("the status is %+v, %v", s, err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := match(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.ReadFile(file); err != nil {
+		t.Errorf("moved away, and the profile's is not there: %v", err)
+	}
+	if list, err := Journal(h.folder.dir); err != nil || len(list) != 2 || list[0].Status != "failed" || list[1].Status != "done" {
+		t.Errorf("the journal has %+v, %v", list, err)
+	}
+}
+
 // A folder that stands for the system's root is there when it is named, or nothing is taken.
 func TestARootThatIsNotThereIsRefused(t *testing.T) {
 	root := t.TempDir()

@@ -80,6 +80,15 @@ func (b *bench) files(t *testing.T) map[string]string {
 // assign has the server install a profile of each family.
 func (b *bench) assign(version string) {
 	b.t.Helper()
+	b.ask(version)
+	if err := b.h.CheckIn(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// ask has the server ask for that.
+func (b *bench) ask(version string) {
+	b.t.Helper()
 	for _, family := range protocol.Families {
 		p := apple.NewProfile("org.example."+family.String(), family.String()+" "+version, family)
 		switch m := p.Payloads[0].Settings; family {
@@ -99,9 +108,6 @@ func (b *bench) assign(version string) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-	}
-	if err := b.h.CheckIn(b.t.Context()); err != nil {
-		b.t.Fatal(err)
 	}
 }
 
@@ -254,6 +260,45 @@ func TestAProfileThatFailsIsReported(t *testing.T) {
 		if p.Family == protocol.Email {
 			t.Errorf("the machine has %+v", p)
 		}
+	}
+}
+
+// A file of a profile that cannot be there is told once, however many other profiles come while it is so, and is no fault of theirs.
+func TestHST121OneLineOfWhatIsInTheWay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.assign("one")
+	isp := filepath.Join(b.root, "usr/lib/thunderbird/isp/example.org.xml")
+	if err := errors.Join(os.Remove(isp), os.Mkdir(isp, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"two", "three"} {
+		b.ask(version)
+		if err := b.h.CheckIn(t.Context()); !errors.Is(err, host.ErrFiles) {
+			t.Fatal(err)
+		}
+	}
+	if s := b.status(); !strings.Contains(s.Trouble, isp) {
+		t.Errorf("the status says %q", s.Trouble)
+	}
+	told := 0
+	list, err := host.Journal(b.dir)
+	for _, e := range list {
+		if e.What == "files" && e.Status == "failed" {
+			told++
+		}
+	}
+	if err != nil || told != 1 {
+		t.Errorf("told %d times: %+v, %v", told, list, err)
+	}
+	if err := os.Remove(isp); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.h.CheckIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.status(); s.Trouble != "" {
+		t.Errorf("moved away, and the status says %q", s.Trouble)
 	}
 }
 

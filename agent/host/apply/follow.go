@@ -46,6 +46,12 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 	s.led.Root = at
 	targets, err := s.targets(root, wishes)
 	errs := []error{err}
+	fails := func(t *target, err error) {
+		if t.part != nil {
+			t.part.fails(err)
+		}
+		errs = append(errs, err)
+	}
 	changed := targets[:0]
 	for _, t := range targets {
 		now, err := look(root, t.path)
@@ -58,19 +64,15 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 		}
 		switch {
 		case err == nil && !now.is(&t) && s.edits(root, t.path, was, &now):
-			if err = s.aside(at, t.path, &now); err != nil && t.part != nil {
-				t.part.fails(err)
-			} else if err != nil {
-				errs = append(errs, err)
+			if err = s.aside(at, t.path, &now); err != nil {
+				fails(&t, err)
 			} else {
 				changed = append(changed, t)
 			}
 		case err == nil && t.part == nil && own(root, t.path, was): // nothing has replaced it
 			s.letGo(root, t.path)
-		case err != nil && t.part != nil:
-			t.part.fails(err)
 		case err != nil:
-			errs = append(errs, err)
+			fails(&t, err)
 		case !now.is(&t):
 			t.own, t.now = s.untouched(root, t.path, was, &now), now.hash()
 			changed = append(changed, t)
@@ -96,10 +98,7 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 	for _, t := range changed {
 		err := s.put(root, &t)
 		if done[t.path] = err == nil; err != nil {
-			if t.part != nil {
-				t.part.fails(err)
-			}
-			errs = append(errs, err)
+			fails(&t, err)
 		} else if was := s.led.Files[t.path]; t.part != nil {
 			was.Made = was.Made[len(was.Made)-1:]
 			s.led.Files[t.path] = was
@@ -188,6 +187,7 @@ func hashOf(content []byte) string {
 // look reads what is at a path. The error says that it is no file, or none that can be kept.
 func look(root *os.Root, name string) (sight, error) {
 	name = filepath.FromSlash(name)
+	whole := filepath.Join(root.Name(), name)
 	st, err := root.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -195,9 +195,9 @@ func look(root *os.Root, name string) (sight, error) {
 	case err != nil:
 		return sight{}, err
 	case !st.Mode().IsRegular():
-		return sight{}, fmt.Errorf("%s is there, and is no file", name)
+		return sight{}, fmt.Errorf("%s is there, and is no file", whole)
 	case st.Size() > maxBefore:
-		return sight{}, fmt.Errorf("%s is there, and too long to be kept", name)
+		return sight{}, fmt.Errorf("%s is there, and too long to be kept", whole)
 	}
 	f, err := root.Open(name)
 	if err != nil {

@@ -124,7 +124,8 @@ func (s *Store) Place(ctx context.Context, c Config, have []Installed, i Install
 	}
 	s.led.Profiles = before
 	profiles, wishes = s.wanted(c, have)
-	return false, errors.Join(why, s.follow(ctx, c, c.Root, profiles, wishes))
+	_ = s.follow(ctx, c, c.Root, profiles, wishes) // what cannot be done of that, Match tells
+	return false, why
 }
 
 // applies tells whether files are to come of a document.
