@@ -12,6 +12,7 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
+	"rollcall/agent/link"
 	"rollcall/certs/scep"
 	"rollcall/protocol"
 )
@@ -168,7 +169,7 @@ func (h *Host) join(ctx context.Context) error {
 		return err
 	}
 	h.device = newDevice(h.rec.Kind)
-	_, err := h.device.enrol(ctx, h)
+	_, err := h.talk(ctx, func(ctx context.Context) (link.Report, error) { return h.device.enrol(ctx, h) })
 	if h.managed() {
 		h.note(Entry{What: "enrolled", Note: "at " + h.rec.Link.Host})
 		return h.settle(err)

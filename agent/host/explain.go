@@ -43,7 +43,7 @@ func (a *advised) Error() string { return a.Text }
 func (a *advised) Unwrap() error { return a.cause }
 
 // errEndless is that a conversation did not come to an end.
-var errEndless = errors.New("the server has one command after the other, without end")
+var errEndless = errors.New("the server holds this machine up without end: look into its log")
 
 // explain says in one sentence what went wrong at host and what to do, when the agent's clock said now. An error that has no such
 // sentence stays as it is.

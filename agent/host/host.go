@@ -74,6 +74,7 @@ type Host struct {
 	stream   atomic.Pointer[courier.State] // of the listener; nil: none was made yet
 	pushes   pace                          // of the conversations that they ask for
 	sends    allowance                     // of requests
+	talking  bool                          // a conversation is under way
 	told     bool                          // by this conversation, who manages the machine
 	store    *apply.Store                  // of what was made of profiles; nil: not opened yet
 	followed []apply.Installed             // as of when files followed last

@@ -153,8 +153,20 @@ func (h *Host) allowed() apply.Config {
 		return apply.Config{}
 	}
 	c := h.rec.Apply
-	c.Run = run
+	c.Run = h.command
 	return c
+}
+
+// command runs one that hears of profiles, once a conversation has ended: the server waits in it, and it may take as long as it is given.
+func (h *Host) command(ctx context.Context, command, environment []string, input []byte) error {
+	if h.talking {
+		return apply.ErrLater
+	}
+	err := run(ctx, command, environment, input)
+	if ctx.Err() != nil {
+		err = fmt.Errorf("it was stopped after %s", followFor)
+	}
+	return err
 }
 
 // run runs a command of the system, or of the machine's owner. What it prints is thrown away: it may have read a secret.

@@ -111,12 +111,7 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 	}
 	was := h.rec.Management.Authority
 	h.told = false
-	talking, stop := context.WithTimeoutCause(ctx, h.cfg.Talk, errEndless)
-	r, err := h.link.Converse(talking, h.device, why)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = context.Cause(talking)
-	}
-	stop()
+	r, err := h.talk(ctx, func(ctx context.Context) (link.Report, error) { return h.link.Converse(ctx, h.device, why) })
 	h.movedFrom(was, err == nil)
 	if link.Barred(err) && h.rec.Clock.Driven == 0 { // perhaps by a clock that it did not say
 		_ = h.readClock(ctx)
@@ -128,6 +123,19 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 		return h.left(err)
 	}
 	return h.settle(err)
+}
+
+// talk has one conversation, within bounds: a server that always has one more command, or no certificate yet, holds nobody up for ever.
+func (h *Host) talk(ctx context.Context, with func(context.Context) (link.Report, error)) (link.Report, error) {
+	ctx, stop := context.WithTimeoutCause(ctx, h.cfg.Talk, errEndless)
+	defer stop()
+	h.talking = true
+	r, err := with(ctx)
+	h.talking = false
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil { // a request that timed out is not all of it
+		err = context.Cause(ctx)
+	}
+	return r, err
 }
 
 // outlived is why nothing is said to the server: this machine's identity has ended by the agent's own clock, and that is no mistake of the

@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -299,6 +301,36 @@ func TestHST121OneLineOfWhatIsInTheWay(t *testing.T) {
 	}
 	if s := b.status(); s.Trouble != "" {
 		t.Errorf("moved away, and the status says %q", s.Trouble)
+	}
+}
+
+// A command that hears of profiles is run once the conversation has ended: the server, whose patience it would take, has the report by then
+// (HST-121).
+func TestCommandsOfProfilesHoldNoConversationUp(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the command is one of a Unix shell")
+	}
+	heard := filepath.Join(t.TempDir(), "heard")
+	var asked, early atomic.Int32
+	m, h := enrolledMachine(t, serveConfig{Devices: func(inner http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			if _, err := os.Stat(heard); err == nil {
+				early.Add(1)
+			}
+			inner.ServeHTTP(w, r)
+		})
+	}}, func(j *host.Join) { j.Apply = apply.Config{OnProfile: `echo "$ROLLCALL_ACTION" >>"` + heard + `"`} })
+	b := &bench{labMachine: m, h: h}
+	if err := b.api.AddUsers(t.Context(), []target.User{{UPN: b.user, IntuneLicence: true, Groups: []string{"bench"}}}); err != nil {
+		t.Fatal(err)
+	}
+	asked.Store(0)
+	b.assign("one")
+	text, err := os.ReadFile(heard)
+	if n := strings.Count(string(text), "install"); err != nil || n != len(protocol.Families) || asked.Load() == 0 || early.Load() != 0 {
+		t.Errorf("%d of %d were heard of (%v), %d of %d requests after the first", n, len(protocol.Families), err, early.Load(), asked.Load())
 	}
 }
 

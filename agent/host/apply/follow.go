@@ -104,7 +104,6 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 			s.led.Files[t.path] = was
 		}
 	}
-	errs = append(errs, s.gone(ctx, c, profiles))
 	used := map[string]bool{}
 	for _, p := range profiles {
 		for _, part := range p.Parts {
@@ -116,11 +115,12 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 			s.letGo(root, name)
 		}
 	}
+	s.leave(c, profiles)
 	s.led.Profiles = profiles
 	if err := s.save(); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	return errors.Join(append(errs, s.update(ctx, c))...)
+	return errors.Join(append(errs, s.gone(ctx, c), s.update(ctx, c))...)
 }
 
 // targets finds the path of each wish, and what is to come back.
@@ -376,6 +376,10 @@ func (s *Store) update(ctx context.Context, c Config) error {
 		} else {
 			s.step()
 			err := c.Run(ctx, command, nil, nil)
+			if errors.Is(err, ErrLater) {
+				left = append(left, d)
+				continue
+			}
 			if err == nil {
 				continue
 			}

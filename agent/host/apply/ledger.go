@@ -78,6 +78,7 @@ type owner struct {
 type ledger struct {
 	Root     string            `json:"root,omitempty"` // below which Files are
 	Profiles []Profile         `json:"profiles,omitempty"`
+	Left     []Profile         `json:"left,omitempty"`  // of which OnProfile is still to hear that they have
 	Files    map[string]before `json:"files,omitempty"` // every path that is not as it was
 	Debts    []debt            `json:"debts,omitempty"`
 	Edited   []Edited          `json:"edited,omitempty"` // files that were set aside

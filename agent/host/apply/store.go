@@ -34,6 +34,9 @@ const (
 // errLarge is why a profile beyond the bounds is not there where files were to come of it.
 var errLarge = errors.New("it or the folder of profiles is too large, so that no file was made of it")
 
+// ErrLater is what [Config.Run] says of a command whose time has not come: the next call of [Store.Match] asks for it again.
+var ErrLater = errors.New("it is run later")
+
 // Config is what the machine's owner allows.
 type Config struct {
 	Root      string            `json:"root,omitempty"`       // folder that stands for the system's; empty: /
@@ -192,7 +195,7 @@ func (s *Store) size() (files int, n int64) {
 // goes on where it was interrupted. The error tells what could not be done, and is no reason not to go on: the next call tries again, a
 // command of the system that failed after ever more of them, and six times in all; OnProfile hears of everything once.
 func (s *Store) Match(ctx context.Context, c Config, want []Installed) error {
-	if len(want) == 0 && len(s.led.Profiles) == 0 && !s.Touches() {
+	if len(want) == 0 && len(s.led.Profiles) == 0 && len(s.led.Left) == 0 && !s.Touches() {
 		return s.sweep()
 	}
 	if err := s.moved(ctx, &c); err != nil {
@@ -284,7 +287,9 @@ func (s *Store) tell(ctx context.Context, c Config) error {
 			continue
 		}
 		s.step()
-		if err := c.Run(ctx, []string{c.OnProfile}, environment("install", p.Identifier), document); err != nil {
+		if err := c.Run(ctx, []string{c.OnProfile}, environment("install", p.Identifier), document); errors.Is(err, ErrLater) {
+			break
+		} else if err != nil {
 			p.Note = "--on-profile: " + err.Error()
 		}
 		p.Told = true
@@ -300,19 +305,39 @@ func environment(action, identifier string) []string {
 	return []string{"ROLLCALL_ACTION=" + action, "ROLLCALL_PROFILE=" + identifier}
 }
 
-// gone has OnProfile hear of profiles that left, and that no newer version replaces.
-func (s *Store) gone(ctx context.Context, c Config, now []Profile) error {
+// leave keeps which profiles leave, of those that OnProfile knows, and no newer version replaces, until it has heard of it.
+func (s *Store) leave(c Config, now []Profile) {
+	if c.OnProfile == "" {
+		s.led.Left = nil
+		return
+	}
+	is := func(p Profile) func(Profile) bool {
+		return func(o Profile) bool { return o.Identifier == p.Identifier }
+	}
+	for _, old := range s.led.Profiles {
+		if old.Told && !slices.ContainsFunc(now, is(old)) && !slices.ContainsFunc(s.led.Left, is(old)) {
+			s.led.Left = append(s.led.Left, old)
+		}
+	}
+	s.led.Left = s.led.Left[max(len(s.led.Left)-maxProfiles, 0):]
+}
+
+// gone has OnProfile hear of them.
+func (s *Store) gone(ctx context.Context, c Config) error {
 	if c.OnProfile == "" || c.Run == nil {
 		return nil
 	}
 	var errs []error
-	for _, old := range s.led.Profiles {
-		if !old.Told || slices.ContainsFunc(now, func(p Profile) bool { return p.Identifier == old.Identifier }) {
-			continue
-		}
+	for len(s.led.Left) > 0 {
+		old := s.led.Left[0]
 		document, _ := readFile(filepath.Join(s.dir, old.Folder, documentFile)) // without it the identifier has to do
 		s.step()
-		errs = append(errs, c.Run(ctx, []string{c.OnProfile}, environment("remove", old.Identifier), document))
+		err := c.Run(ctx, []string{c.OnProfile}, environment("remove", old.Identifier), document)
+		if errors.Is(err, ErrLater) {
+			break
+		}
+		s.led.Left = s.led.Left[1:]
+		errs = append(errs, err, s.save())
 	}
 	return errors.Join(errs...)
 }
@@ -320,7 +345,7 @@ func (s *Store) gone(ctx context.Context, c Config, now []Profile) error {
 // sweep removes what the ledger does not know: of profiles that left, and of steps that a crash cut short.
 func (s *Store) sweep() error {
 	known := map[string]bool{ledgerFile: true, copyFile: true, damagedFile: true, beforeFolder: true, editedFolder: true}
-	for _, p := range s.led.Profiles {
+	for _, p := range slices.Concat(s.led.Profiles, s.led.Left) {
 		known[p.Folder] = true
 	}
 	for name, was := range s.led.Files {
@@ -331,7 +356,7 @@ func (s *Store) sweep() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	if err == nil && len(s.led.Profiles) == 0 && !s.Touches() && len(kept) == 0 {
+	if err == nil && len(s.led.Profiles) == 0 && len(s.led.Left) == 0 && !s.Touches() && len(kept) == 0 {
 		s.step()
 		return os.RemoveAll(s.dir)
 	}

@@ -515,6 +515,52 @@ func TestOnProfile(t *testing.T) {
 	}
 }
 
+// A command whose time has not come is run once it has, as often as it would have been, also after a restart: of what the system is to be
+// told, of profiles that came, and of such as left meanwhile.
+func TestCommandsWait(t *testing.T) {
+	t.Parallel()
+	s := system(t)
+	s.config.OnProfile, s.config.Families = "tell", nil
+	runs, asked := s.config.Run, 0
+	later := func(context.Context, []string, []string, []byte) error { asked++; return ErrLater }
+	wifi, mail := profile(protocol.WiFi, 1), profile(protocol.Email, 1)
+	for _, list := range [][]doc{{wifi, mail}, {mail}, {}} {
+		s.config.Run = later
+		store := s.open()
+		s.take(store, list...)
+		s.match(store, list...)
+		s.match(store, list...)
+		if len(s.ran) > 0 {
+			t.Fatalf("ran %q", s.ran)
+		}
+		s.config.Run = runs
+		store = s.open()
+		s.match(store, list...)
+		s.match(store, list...)
+		want := []string{"tell ROLLCALL_ACTION=install ROLLCALL_PROFILE=org.example.wifi 1", "tell ROLLCALL_ACTION=install ROLLCALL_PROFILE=org.example.email 1"}
+		switch len(list) {
+		case 1:
+			want = []string{"tell ROLLCALL_ACTION=remove ROLLCALL_PROFILE=org.example.wifi 1"}
+		case 0:
+			want = []string{"tell ROLLCALL_ACTION=remove ROLLCALL_PROFILE=org.example.email 1"}
+		}
+		if !slices.Equal(s.ran, want) || asked == 0 {
+			t.Errorf("ran %q, want %q; asked %d times before", s.ran, want, asked)
+		}
+		s.ran, asked = nil, 0
+	}
+	store := s.open()
+	store.led.Debts = []debt{{Folder: "etc/swanctl/conf.d"}}
+	for range 3 {
+		if err := store.update(t.Context(), Config{Run: later}); err != nil || len(store.led.Debts) != 1 || store.led.Debts[0].Failed != 0 {
+			t.Errorf("%v; owed %+v", err, store.led.Debts)
+		}
+	}
+	if err := store.update(t.Context(), Config{Run: runs}); err != nil || len(store.led.Debts) != 0 || len(s.ran) != 1 {
+		t.Errorf("%v; owed %+v, ran %q", err, store.led.Debts, s.ran)
+	}
+}
+
 // Secrets are for the machine's administrator alone.
 func TestSecretsArePrivate(t *testing.T) {
 	t.Parallel()
