@@ -81,7 +81,7 @@ func TestAndroidFlags(t *testing.T) {
 		{androidFlags{identity: "acme", attestation: "off"}, "--android-identity"},
 		{androidFlags{agent: admin, identity: "est", attestation: "off"}, "--android-agent-url"},
 		{androidFlags{agent: admin, agentURL: "http://x/a.apk", identity: "est", attestation: "off"}, "--android-agent-url"},
-		{androidFlags{agentURL: apk, agentChecksum: agentSum, identity: "est", attestation: "off"}, "--android-agent "},
+		{androidFlags{agentURL: apk, agentChecksum: agentSum, identity: "est", attestation: "off"}, "PACKAGE/CLASS"},
 		{androidFlags{agent: "org.example.agent", agentURL: apk, agentChecksum: agentSum, identity: "est", attestation: "off"}, "--android-agent "},
 		{androidFlags{agent: admin, agentURL: apk, identity: "est", attestation: "off"}, "--android-agent-checksum"},
 		{androidFlags{agent: admin, agentURL: apk, agentChecksum: agentSum[3:], identity: "est", attestation: "off"}, "--android-agent-checksum"},
