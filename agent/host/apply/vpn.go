@@ -71,6 +71,9 @@ var wireguardKeys = map[string]map[string]func(string) bool{
 	},
 }
 
+// tunnelLetters are all that a key and a value are of: wg-quick is a script of a shell, which splits words and has others mean files.
+const tunnelLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:/+=-[]"
+
 // wireguard makes a tunnel of what WireGuard's own app takes: a wg-quick file inside VendorConfig.
 func wireguard(quick, tag string) (*file, error) {
 	if quick == "" || len(quick) > 64<<10 {
@@ -78,7 +81,7 @@ func wireguard(quick, tag string) (*file, error) {
 	}
 	var b strings.Builder
 	b.WriteString("# made by rollcall of a profile, and removed with it\n")
-	section := ""
+	section, own := "", false
 	for n, line := range strings.Split(quick, "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		line = strings.TrimSpace(line)
@@ -87,6 +90,7 @@ func wireguard(quick, tag string) (*file, error) {
 		case line == "":
 		case strings.EqualFold(line, "[Interface]"), strings.EqualFold(line, "[Peer]"):
 			section = strings.ToLower(line[1 : len(line)-1])
+			own = own || section == "interface"
 			fmt.Fprintf(&b, "[%s]\n", strings.ToUpper(section[:1])+section[1:])
 		default:
 			key, value, _ := strings.Cut(line, "=")
@@ -95,14 +99,14 @@ func wireguard(quick, tag string) (*file, error) {
 			if !known {
 				return nil, wrong("has a key that a profile may not set")
 			}
-			if !oneLine(value) || !valid(value) {
+			if strings.Trim(key+value, tunnelLetters) != "" || !valid(value) {
 				return nil, wrong("has a value that is none")
 			}
 			fmt.Fprintf(&b, "%s = %s\n", key, value)
 		}
 	}
-	if section == "" {
-		return nil, errors.New("WgQuickConfig has no section")
+	if !own {
+		return nil, errors.New("WgQuickConfig has no [Interface]")
 	}
 	return &file{[]place{{"etc/wireguard", "rc" + tag + ".conf"}}, 0o600, []byte(b.String())}, nil
 }

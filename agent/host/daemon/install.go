@@ -117,6 +117,9 @@ func (s *Service) starts() error {
 // says neither.
 func writeUnit(text string) error {
 	err := os.WriteFile(ownUnit, []byte(text), 0o644)
+	if err == nil {
+		err = os.Chmod(ownUnit, 0o644) // whatever root's umask is: systemd complains of one that not everybody may read
+	}
 	if err != nil {
 		err = fmt.Errorf("%w: see what --print shows, and put it where this system has its units", err)
 	} else if err = systemctl("daemon-reload"); err == nil {
