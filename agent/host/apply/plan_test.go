@@ -63,7 +63,7 @@ func TestFilesOfPayloads(t *testing.T) {
 	}{
 		"wpa":              {payload(protocol.WiFi, map[string]any{"SSID_STR": "Lab;1", "Password": ` a\b  c `, "EncryptionType": "WPA2"}), []string{"ssid=76;97;98;59;49;\n", "key-mgmt=wpa-psk\n", "psk=\\sa\\\\b  c\\s\n", "autoconnect=true"}},
 		"wpa3":             {payload(protocol.WiFi, map[string]any{"Password": "x", "EncryptionType": "WPA3", "AutoJoin": false}), []string{"key-mgmt=sae\n", "autoconnect=false\n"}},
-		"ikev2":            {payload(protocol.VPN, ikev2(map[string]any{"LocalIdentifier": `a"b\`})), []string{"remote_addrs = vpn.example.org\n", `id = "a\"b\\"`, "secret = 0sczNjcmV0\n"}},
+		"ikev2":            {payload(protocol.VPN, ikev2(map[string]any{"LocalIdentifier": `a"b\`})), []string{"remote_addrs = vpn.example.org\n", "start_action = none\n", `id = "a\"b\\"`, "secret = 0sczNjcmV0\n"}},
 		"wireguard":        {payload(protocol.VPN, quick(tunnelOfTest)), []string{"[Interface]\nPrivateKey = AAAA", "DNS = 10.0.0.1, example.org\n", "[Peer]\n", "Endpoint = [2001:db8::1]:51820\n"}},
 		"mail":             {payload(protocol.Email, map[string]any{"EmailAccountDescription": "<a&b>", "IncomingMailServerUseSSL": true}), []string{"<domain>example.org</domain>", "&lt;a&amp;b&gt;", "<port>993</port>", "<socketType>STARTTLS</socketType>"}},
 		"passwordpolicy":   {payload(protocol.Configuration, map[string]any{"minLength": uint64(12), "minComplexChars": int64(2)}), []string{"minlen = 12\n", "ocredit = -2\n"}},
